@@ -1,0 +1,161 @@
+/* json.c - yyjson behind a depth limit; a writer that cannot forget to escape. */
+#include "base/json.h"
+
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "base/check.h"
+
+void json_pool_init(struct json_pool *pool)
+{
+    *pool = (struct json_pool){0};
+}
+
+void json_pool_done(struct json_pool *pool)
+{
+    free(pool->bytes);
+    *pool = (struct json_pool){0};
+}
+
+/* yyjson takes any depth; our own walks must not. Brackets inside texts do not count. */
+static bool depth_allowed(struct str text)
+{
+    int depth = 0;
+    bool quoted = false;
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (quoted) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                quoted = false;
+        } else if (c == '"') {
+            quoted = true;
+        } else if (c == '{' || c == '[') {
+            if (++depth > JSON_DEPTH_MAX)
+                return false;
+        } else if (c == '}' || c == ']') {
+            depth--;
+        }
+    }
+    return true;
+}
+
+static yyjson_alc *pool_ready(struct json_pool *pool, size_t text_n)
+{
+    size_t need = yyjson_read_max_memory_usage(text_n, 0);
+    if (pool->size < need) {
+        free(pool->bytes);
+        pool->size = need + need / 2;
+        pool->bytes = mem_alloc(pool->size);
+    }
+    CHECK(yyjson_alc_pool_init(&pool->alc, pool->bytes, pool->size));
+    return &pool->alc;
+}
+
+enum status json_parse(struct json_pool *pool, struct str text, yyjson_doc **ret_doc,
+                       struct err *err)
+{
+    if (text.n == 0)
+        return err_set(err, ST_INVALID, "the JSON text is empty");
+    if (!depth_allowed(text))
+        return err_set(err, ST_TOO_LARGE, "the JSON is nested deeper than %d", JSON_DEPTH_MAX);
+    yyjson_read_err bad;
+    yyjson_alc *alc = pool == NULL ? NULL : pool_ready(pool, text.n);
+    yyjson_doc *doc =
+        yyjson_read_opts((char *)(uintptr_t)text.p, text.n, YYJSON_READ_NOFLAG, alc, &bad);
+    if (doc == NULL)
+        return err_set(err, ST_INVALID, "invalid JSON at byte %zu: %s", bad.pos, bad.msg);
+    *ret_doc = doc;
+    return ST_OK;
+}
+
+struct str json_str(yyjson_val *value)
+{
+    return yyjson_is_str(value) ? (struct str){yyjson_get_str(value), yyjson_get_len(value)}
+                                : (struct str){"", 0};
+}
+
+struct str json_member_str(yyjson_val *object, const char *name)
+{
+    return json_str(yyjson_obj_get(object, name));
+}
+
+void json_write(struct buf *buf, yyjson_val *value)
+{
+    size_t n = 0;
+    char *text = yyjson_val_write(value, YYJSON_WRITE_NOFLAG, &n);
+    if (text == NULL)
+        fatal("out of memory while writing JSON");
+    buf_put(buf, text, n);
+    free(text);
+}
+
+void json_put_str(struct buf *buf, struct str text)
+{
+    static const char hex[] = "0123456789abcdef";
+    buf_char(buf, '"');
+    size_t from = 0;
+    for (size_t i = 0; i < text.n; i++) {
+        unsigned char c = (unsigned char)text.p[i];
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        buf_put(buf, text.p + from, i - from);
+        from = i + 1;
+        if (c == '"' || c == '\\') {
+            buf_char(buf, '\\');
+            buf_char(buf, (char)c);
+        } else if (c == '\n') {
+            buf_text(buf, "\\n");
+        } else {
+            buf_text(buf, "\\u00");
+            buf_char(buf, hex[c >> 4]);
+            buf_char(buf, hex[c & 15]);
+        }
+    }
+    buf_put(buf, text.p + from, text.n - from);
+    buf_char(buf, '"');
+}
+
+void json_put_comma(struct buf *buf)
+{
+    if (buf->n > 0 && buf->p[buf->n - 1] != '{' && buf->p[buf->n - 1] != '[')
+        buf_char(buf, ',');
+}
+
+void json_put_name(struct buf *buf, const char *name)
+{
+    json_put_comma(buf);
+    json_put_str(buf, str_of(name));
+    buf_char(buf, ':');
+}
+
+void json_put_member_str(struct buf *buf, const char *name, struct str text)
+{
+    json_put_name(buf, name);
+    json_put_str(buf, text);
+}
+
+void json_put_member_int(struct buf *buf, const char *name, int64_t v)
+{
+    json_put_name(buf, name);
+    buf_fmt(buf, "%lld", (long long)v);
+}
+
+void json_put_member_uint(struct buf *buf, const char *name, uint64_t v)
+{
+    json_put_name(buf, name);
+    buf_fmt(buf, "%llu", (unsigned long long)v);
+}
+
+void json_put_member_bool(struct buf *buf, const char *name, bool v)
+{
+    json_put_name(buf, name);
+    buf_text(buf, v ? "true" : "false");
+}
+
+void json_put_member_raw(struct buf *buf, const char *name, struct str json)
+{
+    json_put_name(buf, name);
+    buf_str(buf, json);
+}
