@@ -1,0 +1,34 @@
+/* api.h - the HTTP API for people and programs: parse, one module call, reply. No SQL of its own but named reports.
+ *
+ * Routes stand in routes.def with permission and audit class; docs/api/openapi.yaml is the contract and a test compares
+ * both. Errors are problem+json. Reads take `after=TOKEN` (read your writes).
+ * Depends on: everything below. Called by: app. */
+#ifndef API_API_H
+#define API_API_H
+
+#include "collect/collect.h"
+#include "net/route.h"
+#include "pipeline/pipeline.h"
+
+struct api;
+
+struct api_options {
+    struct log *log;
+    struct pipeline *pipeline;
+    struct warehouse *warehouse;
+    struct access *access;
+    struct facts *facts;
+    struct collect *collect;
+    struct privacy *privacy;
+    struct clock *clock;          /* POST /test/clock moves it when it is virtual */
+    struct http_server **server;  /* for its figures; set after start */
+};
+
+struct api *api_new(const struct api_options *options);
+void api_free(struct api *api);
+/* The routes; handlers take the struct api as ctx. The caller has checked the scope. */
+const struct route *api_routes(struct api *api, size_t *ret_count);
+
+/* A position token: "0:12345". False if it is none. */
+bool api_token_parse(struct str text, struct log_position *ret_position);
+#endif

@@ -1,0 +1,109 @@
+/* clean.h - one definition of every value, and one verdict for every event.
+ *
+ * The first step of the pipeline and its sequencer: it decodes a journal record, brings times, identifiers, names and
+ * amounts to their normal forms, picks the anchor, and decides exactly whether the event is a duplicate. A pure
+ * function of the record, the rules at that position and the deduplication index, so a replay decides the same.
+ *
+ * Depends on: base, log, event. Called by: pipeline (writes), collect and api (dedup_known, normal forms). */
+#ifndef CLEAN_CLEAN_H
+#define CLEAN_CLEAN_H
+
+#include "base/arena.h"
+#include "base/hash.h"
+#include "base/json.h"
+#include "event/event.h"
+#include "log/log.h"
+
+enum clean_verdict {
+    CLEAN_STORED = 1,
+    CLEAN_DUPLICATE = 2,
+    CLEAN_QUARANTINED = 3,
+    CLEAN_SKIPPED = 4, /* an erased record, a tick, a record that is no event */
+};
+const char *clean_verdict_name(enum clean_verdict verdict);
+
+/* An event as the steps behind clean see it. Texts live in the batch's arena or in the record. */
+struct clean_event {
+    enum clean_verdict verdict;
+    enum event_reason reason; /* when quarantined */
+    uint64_t position;
+    uint32_t source;
+    int64_t received_us;
+    int64_t time_us;            /* corrected event time: see clean_time */
+    struct hash128 message;     /* hash_public(message_id): the tie-breaker of every fold (ADR 0003) */
+    struct event event;         /* identifiers normalised, refused ones left out; [0] is the ANCHOR, the rest in
+                                 * priority order then byte order, so the order of the client does not matter */
+    yyjson_val *properties;     /* parsed, NULL if none */
+    bool has_amount;
+    int64_t amount_micros;      /* revenue, total or value, in millionths of the main unit */
+    char currency[4];           /* ISO 4217, "" when unknown */
+    struct str campaign;        /* context.campaign.name, or utm_campaign */
+};
+
+struct clean; /* the rules, the name registry and the deduplication index */
+
+struct clean_options {
+    const char *folder; /* DATA/dedup */
+    struct disk *disk;
+    const struct hash_key *key; /* of this data directory */
+    int64_t window_us;          /* how long message ids are remembered; 0 = 30 days */
+    uint64_t ids_max;           /* bound by count too; 0 = 100 million */
+    bool bug_dedup_off_by_one;  /* HEZOU_BUG */
+};
+
+/* Open at the store's position: `lengths` is what clean_lengths gave at the flush, "" for an empty store. Day files
+ * are cut to those lengths. ST_CORRUPT when a file is shorter than its length. */
+MUST_USE enum status clean_open(const struct clean_options *options, struct str lengths, struct clean **ret_clean,
+                                struct err *err);
+void clean_close(struct clean *clean);
+
+/* Clean one record. Uses `pool` and `arena` for what the result borrows; both live as long as the batch. Remembers
+ * the message id at once (a twin later in the same batch is a duplicate). */
+void clean_record(struct clean *clean, const struct log_record *record, struct arena *arena,
+                  struct clean_event *ret_event);
+
+/* Make what was remembered durable and describe it: called before each flush of the state, stored with it. */
+MUST_USE enum status clean_sync(struct clean *clean, struct buf *lengths, struct err *err);
+
+/* For the door, from any thread: is this message id already decided? False is not a promise. */
+bool clean_known(struct clean *clean, uint32_t source, struct str message_id);
+
+struct clean_stats {
+    uint64_t ids;            /* remembered now */
+    int64_t window_us;       /* as it is in force; shorter than asked when `window_cut` */
+    bool window_cut;
+    uint64_t names, names_overflow;
+    uint64_t identifiers_refused;
+    size_t memory_bytes;
+};
+void clean_stats(struct clean *clean, struct clean_stats *ret_stats);
+
+/* --- normal forms: pure, also for the command line and the door ------------------------------------------------- */
+
+/* Microseconds UTC from the forms clients send: RFC 3339 and its common relatives ("2026-11-24T10:00:00.123+08:00",
+ * "2026-11-24 10:00:00", "20261124", "2026/11/24 10:00", "24 Nov 2026 10:00:00 GMT"), and seconds, milli-, micro- or
+ * nanoseconds since 1970 told apart by their size. A time without a zone is taken in `zone_offset_s`. False when it
+ * is no time. */
+bool clean_time_parse(struct str text, int zone_offset_s, int64_t *ret_us);
+/* ISO form with microseconds and Z into 28 bytes. */
+void clean_time_format(int64_t us, char ret_text[28]);
+/* Corrected event time: original + (received - sent) when both client times are there (Segment's rule), original
+ * alone without sent, received without either. A correction that lands more than 23 h after `received` is
+ * distrusted: original, if not later than received + 24 h, else received. */
+int64_t clean_time(int64_t original_us, int64_t sent_us, int64_t received_us);
+
+/* Each writes the normal form into `arena`; false when the value can be no identifier of that type (blocked, or no
+ * phone, no address, …). phone: E.164, +86 assumed for 11 digits from 1[3-9]; email: trimmed, NFC, domain in lower
+ * case and without a final dot, local part kept but lower-cased (ADR); others: trimmed, NFC. Blocked for all: empty,
+ * only '0' and '-', -1, null, none, undefined, anonymous, guest, nan, true, false, [object Object], (null). */
+bool clean_identifier(enum identifier_type type, struct str value, struct arena *arena, struct str *ret_value);
+
+/* A decimal number as text or JSON number into millionths, half up. False when none or out of range. */
+bool clean_amount_parse(struct str text, int64_t *ret_micros);
+/* ISO 4217 from codes, symbols and words in use: cny CNY rmb RMB ¥ 元 人民币 usd $ eur € gbp £ …; false if unknown. */
+bool clean_currency(struct str text, char ret_code[4]);
+/* Digits after the point of a currency's minor unit (ISO 4217: 2 for CNY, 0 for JPY). */
+int clean_currency_exponent(const char code[4]);
+/* The one conversion to integer minor units, half up (away from zero). */
+int64_t clean_amount_minor(int64_t micros, const char code[4]);
+#endif

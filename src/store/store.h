@@ -1,0 +1,62 @@
+/* store.h - operational state: two SQLite files, one writer thread each (DESIGN §3).
+ *
+ *   facts.db   what we DECIDE: keys, sources, rules, the erase ledger. synchronous=FULL. One writer runs closures
+ *              in groups, each in a savepoint, and answers after the group's commit.
+ *   state.db   what is FOLDED: identity and profiles, behind a write-back cache (state.h). synchronous=NORMAL.
+ *              Deleting it is a rebuild.
+ *
+ * SQL text is the same on PostgreSQL: `$1 … $n` bound by name, DDL through @ID@ @BYTES@ @LOCK@ @SKIP@, no `::`, no
+ * LIKE, no collation or NULL order left to default; `make test` prepares every named query on PostgreSQL 15.
+ * secure_delete=ON in both files.
+ *
+ * Depends on: base. Called by: access, clean, identity, profile, pipeline, api, app. */
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/status.h"
+#include "base/str.h"
+
+struct db;      /* one connection */
+struct db_stmt; /* one prepared query, owned by its connection */
+
+/* --- one connection: used inside facts closures and by readers --------------------------------------------------- */
+
+MUST_USE enum status db_open(const char *path, bool read_only, struct db **ret_db, struct err *err);
+void db_close(struct db *db);
+/* Run DDL or several statements; @WORDS@ are replaced. */
+MUST_USE enum status db_run(struct db *db, const char *sql, struct err *err);
+/* Prepared once per connection and text, then reused. `sql` must outlive the connection (a constant). */
+struct db_stmt *db_prepare(struct db *db, const char *sql);
+/* Parameters are bound by number n of `$n`; texts and bytes are copied. */
+void db_bind_int(struct db_stmt *stmt, int n, int64_t v);
+void db_bind_str(struct db_stmt *stmt, int n, struct str text);
+void db_bind_bytes(struct db_stmt *stmt, int n, struct str bytes);
+void db_bind_null(struct db_stmt *stmt, int n);
+/* ST_OK with *ret_row true on a row, false at the end (the statement is reset and unbound then). ST_CONFLICT on a
+ * constraint, ST_BUSY on a full disk. */
+MUST_USE enum status db_step(struct db_stmt *stmt, bool *ret_row, struct err *err);
+/* Step to the end, ignoring rows. */
+MUST_USE enum status db_exec(struct db_stmt *stmt, struct err *err);
+void db_reset(struct db_stmt *stmt);
+int64_t db_int(struct db_stmt *stmt, int column);
+/* Borrowed until the next step or reset. */
+struct str db_str(struct db_stmt *stmt, int column);
+bool db_is_null(struct db_stmt *stmt, int column);
+
+/* --- facts.db ---------------------------------------------------------------------------------------------------- */
+
+struct facts;
+
+/* Opens, migrates (sql/facts/NNNN_*.sql, embedded; checksummed, forward only) and starts the writer. */
+MUST_USE enum status facts_open(const char *path, struct facts **ret_facts, struct err *err);
+void facts_close(struct facts *facts);
+
+/* A closure: at most 5 ms, no I/O of its own, may run twice. Anything but ST_OK rolls back its savepoint. */
+typedef enum status facts_work(void *ctx, struct db *db, struct err *err);
+/* Run it in the writer and wait for the group's commit. */
+MUST_USE enum status facts_write(struct facts *facts, facts_work *work, void *ctx, struct err *err);
+/* Run it on one of the reading connections, now, in the caller's thread. */
+MUST_USE enum status facts_read(struct facts *facts, facts_work *work, void *ctx, struct err *err);
+#endif
