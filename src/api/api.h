@@ -6,7 +6,6 @@
 #ifndef API_API_H
 #define API_API_H
 
-#include "collect/collect.h"
 #include "net/route.h"
 #include "pipeline/pipeline.h"
 
@@ -18,10 +17,10 @@ struct api_options {
     struct warehouse *warehouse;
     struct access *access;
     struct facts *facts;
-    struct collect *collect;
-    struct privacy *privacy;
-    struct clock *clock;          /* POST /test/clock moves it when it is virtual */
-    struct http_server **server;  /* for its figures; set after start */
+    struct clock *clock; /* POST /test/clock moves it when it is virtual */
+    /* Appends the figures of modules that api must not know (collect, net) to /metrics; may be NULL. */
+    void (*write_metrics)(void *ctx, struct buf *metrics);
+    void *metrics_ctx;
 };
 
 struct api *api_new(const struct api_options *options);
