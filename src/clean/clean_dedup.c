@@ -182,7 +182,7 @@ bool clean_dedup_known(struct clean_dedup *dedup, struct hash128 key)
 
 static bool is_pending(const struct clean_dedup *dedup, const struct clean_day *day)
 {
-    return !day->in_old && day->day + 1 < today_of(dedup)->day;
+    return !day->in_old && day->count > 0 && day->day + 1 < today_of(dedup)->day;
 }
 
 uint64_t clean_dedup_pending(const struct clean_dedup *dedup)
@@ -299,7 +299,8 @@ static void lengths_put(const struct clean_dedup *dedup, struct buf *lengths)
         if (dedup->bug_off_by_one && i + 1 == dedup->days_count && count > 0)
             count--;
 #endif
-        buf_fmt(lengths, " %u:%llu", day->day, (unsigned long long)count);
+        if (count > 0) /* a day of duplicates only has no file */
+            buf_fmt(lengths, " %u:%llu", day->day, (unsigned long long)count);
     }
 }
 

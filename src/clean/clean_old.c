@@ -1,9 +1,9 @@
-/* clean_old.c - the message ids of older days: one sorted file, asked with at most one page read.
+/* clean_old.c - the message ids of older days: one sorted file, asked with one page read.
  *
  * In front of it stands a blocked Bloom filter in memory: one cache line per key, so a stranger
  * costs one memory access and passes in 0.7 % of the cases. Behind it a fence (8 bytes per page of
- * 256 keys) names the one page that can hold the key: 82 million keys are 123 MB of filter, 2.6 MB
- * of fences and 1.3 GB of file.
+ * 256 keys) names the one page that can hold the key (two, when it is a page's first): 82 million
+ * keys are 123 MB of filter, 2.6 MB of fences and 1.3 GB of file.
  *
  * The last byte of an entry is the number of its day, modulo 256, in place of the last byte of the
  * key; 120 bits still tell 10^9 keys apart with a chance of 10^-18. So one file serves any set of

@@ -485,7 +485,8 @@ static void the_filter_lets_few_strangers_pass(void **state)
         assert_int_equal(clean_old_has(merge.ret_old, key_of(i), alive, &has, NULL), ST_OK);
         assert_true(has);
     }
-    assert_int_equal(f->disk.calls - before, KEYS); /* one page read each */
+    /* One page read each; a page's own first key is looked for in the page before it, too. */
+    assert_in_range(f->disk.calls - before, KEYS, KEYS + KEYS / 100);
     clean_old_close(merge.ret_old);
     free(keys);
 }
