@@ -212,21 +212,53 @@ static enum status day_restore(struct clean_dedup *dedup, const struct lengths *
     return ST_OK;
 }
 
+/* Yesterday and today are most of the time of a start, so a large day is loaded by its own thread.
+ */
+#define LOAD_ALONE_KEYS 1000000u
+
+struct day_load {
+    struct clean_dedup *dedup;
+    struct clean_day *day;
+    pthread_t thread;
+    bool alone;
+    enum status status;
+    struct err err;
+};
+
+static void *day_load(void *ctx)
+{
+    struct day_load *load = ctx;
+    load->status = clean_day_load(load->dedup, load->day, &load->err);
+    return NULL;
+}
+
 static enum status days_load(struct clean_dedup *dedup, struct err *err)
 {
+    struct day_load *loads = mem_zero(sizeof *loads * CLEAN_DAYS_MAX);
+    enum status status = ST_OK;
     for (size_t i = 0; i < dedup->days_count; i++) {
-        struct clean_day *day = dedup->days[i];
-        if (day->in_old)
+        struct day_load *load = &loads[i];
+        *load = (struct day_load){.dedup = dedup, .day = dedup->days[i]};
+        if (load->day->in_old)
             continue;
-        enum status status = clean_day_load(dedup, day, err);
-        if (status != ST_OK)
-            return status;
-        if (i + 1 < dedup->days_count) {
-            close(day->fd);
-            day->fd = -1;
+        load->alone = load->day->count >= LOAD_ALONE_KEYS && i + 1 < dedup->days_count &&
+                      pthread_create(&load->thread, NULL, day_load, load) == 0;
+        if (!load->alone)
+            day_load(load);
+    }
+    for (size_t i = 0; i < dedup->days_count; i++) {
+        struct day_load *load = &loads[i];
+        if (load->alone)
+            pthread_join(load->thread, NULL);
+        if (load->status != ST_OK && status == ST_OK)
+            status = err_set(err, load->status, "%s", load->err.message);
+        if (load->day->fd >= 0 && i + 1 < dedup->days_count) {
+            close(load->day->fd);
+            load->day->fd = -1;
         }
     }
-    return ST_OK;
+    free(loads);
+    return status;
 }
 
 static enum status days_restore(struct clean_dedup *dedup, const struct lengths *lengths,

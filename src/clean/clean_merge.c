@@ -1,6 +1,6 @@
 /* clean_merge.c - how a new sorted file of older message ids is made.
  *
- * An external merge sort. The day files are read in pieces that fit 16 MiB, each piece is sorted
+ * An external merge sort. The day files are read in pieces of 4 MiB, each piece is sorted
  * and written to `old.runs`; then all runs and the old file, whose dead days are left out, are
  * merged through one heap into `old.keys.new`. Fences and filter come along in the same pass,
  * because both follow the order of the keys. At the end: header, sync, rename, sync the folder.
@@ -17,7 +17,7 @@
 
 #include "base/check.h"
 
-#define RUN_KEYS ((uint64_t)1 << 20)
+#define RUN_KEYS ((uint64_t)1 << 18)
 #define BUFFER_KEYS 4096u /* 64 KiB */
 
 void clean_day_path(const char *folder, uint32_t day, char *path, size_t n)
