@@ -538,7 +538,8 @@ static void *ask(void *ctx)
     struct asker *asker = ctx;
     uint64_t n = 0;
     while (!__atomic_load_n(&asker->stop, __ATOMIC_RELAXED)) {
-        asker->lost += !clean_dedup_known(asker->f->dedup, key_of(n++ % 100));
+        if (!clean_dedup_known(asker->f->dedup, key_of(n++ % 100)))
+            __atomic_add_fetch(&asker->lost, 1, __ATOMIC_RELAXED);
         clean_dedup_known(asker->f->dedup, key_of(n * 977));
     }
     return NULL;
