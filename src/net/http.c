@@ -384,8 +384,7 @@ static enum status daemon_start(struct http_server *server, struct err *err)
         server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK,
         on_unescape, NULL, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)server->options.threads,
         MHD_OPTION_CONNECTION_LIMIT, server->connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
-        HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_POOL_BYTES,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_POOL_BYTES, MHD_OPTION_END);
     if (server->daemon == NULL)
         return err_set(err, ST_IO, "could not start the HTTP server: %s", strerror(errno));
     return ST_OK;
