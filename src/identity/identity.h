@@ -56,10 +56,18 @@ struct identity_change {
     struct person_id person;
 };
 
+struct identity_member {
+    struct visitor_id visitor;
+    struct person_id person; /* members of one component may be several people */
+    enum identifier_type type;
+    struct str value;
+};
+
 struct identity_result {
     struct visitor_id anchor;       /* {0} without identifiers */
     struct person_id person;        /* of the anchor, after the fold */
-    bool anchor_new;                /* first seen in this event */
+    struct identity_member *fresh;  /* in the arena: visitors first seen in this event */
+    size_t fresh_count;
     struct identity_change *changes; /* in the arena: for the warehouse's overrides and for merged counts */
     size_t changes_count;
     uint32_t edges_refused;         /* by a limit, now or still */
@@ -68,13 +76,6 @@ struct identity_result {
 /* Fold one claim. Never fails: a frozen component just takes no edge. */
 void identity_fold(struct identity *identity, const struct identity_claim *claim, struct arena *arena,
                    struct identity_result *ret_result);
-
-struct identity_member {
-    struct visitor_id visitor;
-    struct person_id person; /* members of one component may be several people */
-    enum identifier_type type;
-    struct str value;
-};
 
 /* Visitor and person of an identifier in normal form; false if never seen. */
 bool identity_find(struct identity *identity, enum identifier_type type, struct str value,
