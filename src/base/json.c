@@ -53,21 +53,40 @@ static yyjson_alc *pool_ready(struct json_pool *pool, size_t text_n)
     return &pool->alc;
 }
 
-enum status json_parse(struct json_pool *pool, struct str text, yyjson_doc **ret_doc,
-                       struct err *err)
+static enum status parse(yyjson_alc *alc, yyjson_read_flag flags, struct str text,
+                         yyjson_doc **ret_doc, struct err *err)
+{
+    yyjson_read_err bad;
+    yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text.p, text.n, flags, alc, &bad);
+    if (doc == NULL)
+        return err_set(err, ST_INVALID, "invalid JSON at byte %zu: %s", bad.pos, bad.msg);
+    *ret_doc = doc;
+    return ST_OK;
+}
+
+static enum status parse_allowed(struct str text, struct err *err)
 {
     if (text.n == 0)
         return err_set(err, ST_INVALID, "the JSON text is empty");
     if (!depth_allowed(text))
         return err_set(err, ST_TOO_LARGE, "the JSON is nested deeper than %d", JSON_DEPTH_MAX);
-    yyjson_read_err bad;
-    yyjson_alc *alc = pool == NULL ? NULL : pool_ready(pool, text.n);
-    yyjson_doc *doc =
-        yyjson_read_opts((char *)(uintptr_t)text.p, text.n, YYJSON_READ_NOFLAG, alc, &bad);
-    if (doc == NULL)
-        return err_set(err, ST_INVALID, "invalid JSON at byte %zu: %s", bad.pos, bad.msg);
-    *ret_doc = doc;
     return ST_OK;
+}
+
+enum status json_parse(struct json_pool *pool, struct str text, yyjson_doc **ret_doc,
+                       struct err *err)
+{
+    enum status status = parse_allowed(text, err);
+    if (status != ST_OK)
+        return status;
+    yyjson_alc *alc = pool == NULL ? NULL : pool_ready(pool, text.n);
+    return parse(alc, YYJSON_READ_NOFLAG, text, ret_doc, err);
+}
+
+enum status json_parse_exact(struct str text, yyjson_doc **ret_doc, struct err *err)
+{
+    enum status status = parse_allowed(text, err);
+    return status == ST_OK ? parse(NULL, YYJSON_READ_NUMBER_AS_RAW, text, ret_doc, err) : status;
 }
 
 struct str json_str(yyjson_val *value)
