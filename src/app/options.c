@@ -1,6 +1,7 @@
 /* options.c - one list, read three ways: parsing, help, document.
  *
- * Order of precedence: flag, environment, default. Unknown words are errors that name the nearest known one. */
+ * Order of precedence: flag, environment, default. Unknown words are errors that name the nearest
+ * known one. */
 #include "app/options.h"
 
 #include <stdio.h>
@@ -26,13 +27,16 @@ static const struct option_row {
     const char *otherwise, *commands, *texts[2];
 } rows[OPTION_COUNT] = {
 #define COMMAND(id, words, args, en, zh)
-#define OPTION(id, name, kind, otherwise, commands, en, zh) {name, kind, otherwise, commands, {en, zh}},
+#define OPTION(id, name, kind, otherwise, commands, en, zh)                                        \
+    {name, kind, otherwise, commands, {en, zh}},
 #include "app/options.def"
 #undef COMMAND
 #undef OPTION
 };
 
-/* --- nearest name ------------------------------------------------------------------------------------------------- */
+/* --- nearest name
+ * -------------------------------------------------------------------------------------------------
+ */
 
 #define NAME_MAX_BYTES 32
 
@@ -82,14 +86,17 @@ static const char *nearest_command(const char *word)
     return best;
 }
 
-/* --- parsing ------------------------------------------------------------------------------------------------------ */
+/* --- parsing
+ * ------------------------------------------------------------------------------------------------------
+ */
 
 static const char *environment(const char *name)
 {
     char variable[64] = "HEZOU_";
     size_t n = strlen(variable);
     for (; *name != '\0' && n + 1 < sizeof variable; name++)
-        variable[n++] = *name == '-' ? '_' : (char)(*name >= 'a' && *name <= 'z' ? *name - 32 : *name);
+        variable[n++] =
+            *name == '-' ? '_' : (char)(*name >= 'a' && *name <= 'z' ? *name - 32 : *name);
     variable[n] = '\0';
     return getenv(variable);
 }
@@ -112,7 +119,8 @@ static enum status value_check(struct options *options, size_t i, struct err *er
 }
 
 /* One "--name", "--name=value" or "--name value"; *at moves over what was used. */
-static enum status option_parse(struct options *options, int argc, char **argv, int *at, struct err *err)
+static enum status option_parse(struct options *options, int argc, char **argv, int *at,
+                                struct err *err)
 {
     char *text = argv[*at] + 2;
     const char *equals = strchr(text, '=');
@@ -127,18 +135,21 @@ static enum status option_parse(struct options *options, int argc, char **argv, 
         else if (*at + 1 < argc)
             options->values[i] = argv[++*at];
         else
-            return err_set(err, ST_INVALID, "--%s %s", rows[i].name, text_in(options->language, TEXT_NEEDS_VALUE));
+            return err_set(err, ST_INVALID, "--%s %s", rows[i].name,
+                           text_in(options->language, TEXT_NEEDS_VALUE));
         return value_check(options, i, err);
     }
     const char *near = nearest_option(text);
-    err_set(err, ST_INVALID, "%s --" STR_FMT, text_in(options->language, TEXT_UNKNOWN_OPTION), STR_ARG(name));
+    err_set(err, ST_INVALID, "%s --" STR_FMT, text_in(options->language, TEXT_UNKNOWN_OPTION),
+            STR_ARG(name));
     return near == NULL ? ST_INVALID
-                        : err_hint(err, ST_INVALID, "%s --%s?", text_in(options->language, TEXT_DID_YOU_MEAN), near);
+                        : err_hint(err, ST_INVALID, "%s --%s?",
+                                   text_in(options->language, TEXT_DID_YOU_MEAN), near);
 }
 
 /* The command of one or two words; *ret_used says how many. */
-static enum status command_parse(struct options *options, char **words, size_t count, size_t *ret_used,
-                                 struct err *err)
+static enum status command_parse(struct options *options, char **words, size_t count,
+                                 size_t *ret_used, struct err *err)
 {
     char two[2 * NAME_MAX_BYTES];
     if (count == 0) {
@@ -185,7 +196,7 @@ enum status options_parse(int argc, char **argv, struct options *ret_options, st
     for (int at = 1; at < argc; at++) {
         bool is_option = strncmp(argv[at], "--", 2) == 0;
         if (is_option && strcmp(argv[at], "--help") == 0)
-            words[0] = (char *)(uintptr_t)"help", count = count == 0 ? 1 : count;
+            words[0] = (char *)(uintptr_t) "help", count = count == 0 ? 1 : count;
         else if (is_option && option_parse(&options, argc, argv, &at, err) != ST_OK)
             return err->status;
         else if (!is_option && count < 3)
@@ -223,7 +234,9 @@ long long option_number(const struct options *options, enum option option)
     return strtoll(options->values[option], NULL, 10);
 }
 
-/* --- help --------------------------------------------------------------------------------------------------------- */
+/* --- help
+ * ---------------------------------------------------------------------------------------------------------
+ */
 
 void options_print_help(enum language language)
 {
@@ -245,14 +258,17 @@ void options_print_help(enum language language)
 
 void options_print_markdown(void)
 {
-    printf("# Commands and settings\n\nMade by `hezou help --markdown` from `src/app/options.def`; a test compares.\n\n"
+    printf("# Commands and settings\n\nMade by `hezou help --markdown` from `src/app/options.def`; "
+           "a test compares.\n\n"
            "| command | what it does | 说明 |\n|---|---|---|\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        printf("| `hezou %s%s%s` | %s | %s |\n", commands[i].words, commands[i].arguments[0] != '\0' ? " " : "",
-               commands[i].arguments, commands[i].texts[0], commands[i].texts[1]);
-    printf("\nEach option can also be set by the environment variable `HEZOU_NAME` (`--cache-mb` is `HEZOU_CACHE_MB`).\n\n"
+        printf("| `hezou %s%s%s` | %s | %s |\n", commands[i].words,
+               commands[i].arguments[0] != '\0' ? " " : "", commands[i].arguments,
+               commands[i].texts[0], commands[i].texts[1]);
+    printf("\nEach option can also be set by the environment variable `HEZOU_NAME` (`--cache-mb` "
+           "is `HEZOU_CACHE_MB`).\n\n"
            "| option | for | default | what it does | 说明 |\n|---|---|---|---|---|\n");
     for (size_t i = 0; i < OPTION_COUNT; i++)
-        printf("| `--%s` | %s | %s | %s | %s |\n", rows[i].name, rows[i].commands, rows[i].otherwise,
-               rows[i].texts[0], rows[i].texts[1]);
+        printf("| `--%s` | %s | %s | %s | %s |\n", rows[i].name, rows[i].commands,
+               rows[i].otherwise, rows[i].texts[0], rows[i].texts[1]);
 }

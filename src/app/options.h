@@ -33,7 +33,8 @@ struct options {
 };
 
 /* From argv, the environment and the defaults. ST_INVALID with the reason and the nearest name. */
-MUST_USE enum status options_parse(int argc, char **argv, struct options *ret_options, struct err *err);
+MUST_USE enum status options_parse(int argc, char **argv, struct options *ret_options,
+                                   struct err *err);
 /* The value; for a flag "1" or "". */
 const char *option_text(const struct options *options, enum option option);
 bool option_is_set(const struct options *options, enum option option);
