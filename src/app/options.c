@@ -4,6 +4,7 @@
  * known one. */
 #include "app/options.h"
 
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 
