@@ -20,7 +20,7 @@ function identifier(story, word) {
   const type = word.slice(0, colon);
   const value = word.slice(colon + 1);
   if (type === 'phone') return { type, value }; // phones are numbers: stories use different ones
-  return { type, value: `${story}-${value}`.toLowerCase() };
+  return { type, value: `${story}-${value}` };
 }
 
 const text_of = ({ type, value }) => `${type}:${value}`;
