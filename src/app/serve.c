@@ -163,7 +163,6 @@ static enum status doors_open(struct server *server, const struct options *optio
         .access = core->access,
         .clean = pipeline_clean(core->pipeline),
         .privacy = server->privacy,
-        .clock = &core->clock,
         .rng = &core->rng,
     };
     server->collect = collect_new(&collect_options);
