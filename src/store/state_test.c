@@ -627,6 +627,52 @@ static void values_are_those_of_the_flush(void **unused)
     state_close(o.state);
 }
 
+#ifdef HEZOU_TEST_HOOKS
+/* Two flushes and a checkpoint; killed at `point` (the second passing of a flush's points). */
+static void die_at(const char *point)
+{
+    setenv("CRASH_AT", point, 1);
+    struct mover mover = {.o = open_at(file_in("state.db"), 0)};
+    make_places(&mover.o); /* the first flush: position 0 */
+    state_lock(mover.o.state);
+    for (uint64_t i = 0; i < 100; i++)
+        move_one(&mover, i, i + 1);
+    state_unlock(mover.o.state);
+    flush(&mover.o); /* position 100 */
+    struct err err;
+    if (state_checkpoint(mover.o.state, false, &err) != ST_OK)
+        _exit(1);
+    _exit(2);
+}
+
+static void a_kill_at_any_point_leaves_one_whole_flush(void **unused)
+{
+    (void)unused;
+    const struct {
+        const char *point;
+        uint64_t position;
+    } kills[] = {
+        {"state_flush_begin:2", 0},
+        {"state_flush_before_commit:2", 0},
+        {"state_flush_after_commit:2", 100},
+        {"state_checkpoint", 100},
+    };
+    for (size_t i = 0; i < sizeof kills / sizeof *kills; i++) {
+        pid_t child = fork();
+        if (child == 0)
+            die_at(kills[i].point);
+        int how = 0;
+        waitpid(child, &how, 0);
+        assert_true(WIFSIGNALED(how));
+        struct opened o = open_at(file_in("state.db"), 0);
+        check_moment(&o);
+        assert_int_equal(value_u64(&o, "position"), kills[i].position);
+        state_close(o.state);
+        unlink(file_in("state.db"));
+    }
+}
+#endif
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
@@ -641,6 +687,9 @@ int main(void)
         TEST(damaged_object_ends_the_process_rather_than_fold_on_nothing),
         TEST(erased_bytes_are_in_no_file_after_a_truncating_checkpoint),
         TEST(values_are_those_of_the_flush),
+#ifdef HEZOU_TEST_HOOKS
+        TEST(a_kill_at_any_point_leaves_one_whole_flush),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

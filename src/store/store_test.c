@@ -14,7 +14,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/disk.h"
 #include "facts_migrations.h"
+#include "state_migrations.h"
 #include "state_sql.h"
 #include "store/store_int.h"
 
@@ -202,6 +204,54 @@ static void embedded_files_are_whole(void **unused)
     assert_int_equal(n, 3 * 5 + 2);
 }
 
+/* Every table as it stands after all migrations, comments and all. */
+static void dump_schema(struct db *db, struct buf *text)
+{
+    struct err err;
+    bool row = false;
+    struct db_stmt *list = db_prepare(db, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL "
+                                          "ORDER BY type DESC, name");
+    buf_text(text, "-- Made by all migrations of this folder; src/store/store_test.c compares.\n");
+    while (db_step(list, &row, &err) == ST_OK && row) {
+        buf_char(text, '\n');
+        buf_str(text, db_str(list, 0));
+        buf_text(text, ";\n");
+    }
+}
+
+/* So that a review shows what a migration really changes. SCHEMA_WRITE=1 writes the file anew. */
+static void compare_schema(const struct db_query *migrations, const char *schema)
+{
+    struct buf text;
+    struct err err;
+    struct disk disk;
+    char *bytes = NULL, path[500];
+    size_t n = 0;
+    struct db *db = open_db();
+    assert_int_equal(migrate(db, migrations, &err), ST_OK);
+    buf_init(&text, 1 << 20);
+    dump_schema(db, &text);
+    db_close(db);
+    unlink(file_in("x.db"));
+    snprintf(path, sizeof path, "%s/sql/%s/schema.sql", getenv("HEZOU_SOURCE"), schema);
+    disk_init(&disk);
+    if (getenv("SCHEMA_WRITE") != NULL)
+        assert_int_equal(disk_write_file(&disk, path, buf_view(&text), &err), ST_OK);
+    assert_int_equal(disk_read_file(&disk, path, 1 << 20, &bytes, &n, &err), ST_OK);
+    assert_string_equal(bytes, text.p);
+    free(bytes);
+    buf_done(&text);
+}
+
+static void schema_files_are_what_the_migrations_make(void **unused)
+{
+    (void)unused;
+    if (getenv("HEZOU_SOURCE") == NULL)
+        skip(); /* started by hand, outside the source tree */
+    compare_schema(facts_migrations, "facts");
+    compare_schema(state_migrations, "state");
+}
+
 /* --- the writer ---------------------------------------------------------------------------------
  */
 
@@ -364,6 +414,39 @@ static void what_was_answered_survives_a_kill(void **unused)
     facts_close(facts);
 }
 
+#ifdef HEZOU_TEST_HOOKS
+static void die_at(const char *point)
+{
+    setenv("CRASH_AT", point, 1);
+    struct facts *facts = open_facts();
+    struct err err;
+    (void)!write_one(facts, 1, ST_OK, &err);
+    (void)!write_one(facts, 2, ST_OK, &err);
+    _exit(2);
+}
+
+static void a_kill_at_any_point_keeps_whole_commits(void **unused)
+{
+    (void)unused;
+    const struct {
+        const char *point;
+        int64_t kept;
+    } kills[] = {{"facts_migration", 0}, {"facts_before_commit:2", 1}, {"facts_after_commit:2", 2}};
+    for (size_t i = 0; i < sizeof kills / sizeof *kills; i++) {
+        pid_t child = fork();
+        if (child == 0)
+            die_at(kills[i].point);
+        int how = 0;
+        waitpid(child, &how, 0);
+        assert_true(WIFSIGNALED(how));
+        struct facts *facts = open_facts();
+        assert_int_equal(sources_of(facts), kills[i].kept);
+        facts_close(facts);
+        unlink(file_in("x.db"));
+    }
+}
+#endif
+
 /* 0 when a full disk is ST_BUSY, loses nothing that was answered, and passes by itself. */
 static int fill_the_disk(void)
 {
@@ -442,10 +525,14 @@ int main(void)
         TEST(migrations_run_once_and_an_edited_one_is_refused),
         TEST(failed_migration_leaves_nothing),
         TEST(embedded_files_are_whole),
+        TEST(schema_files_are_what_the_migrations_make),
         TEST(refused_closure_leaves_nothing_and_its_neighbours_stay),
         TEST(callers_share_commits_and_each_gets_its_own_answer),
         TEST(slow_closure_is_counted),
         TEST(what_was_answered_survives_a_kill),
+#ifdef HEZOU_TEST_HOOKS
+        TEST(a_kill_at_any_point_keeps_whole_commits),
+#endif
         TEST(full_disk_is_busy_and_passes),
         TEST(reader_sees_one_moment_and_never_blocks_the_writer),
         TEST(queries_are_prepared_at_the_start),
