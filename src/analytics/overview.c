@@ -1,7 +1,8 @@
 /* overview.c - the first diagnosis: four questions to the warehouse, one answer.
  *
- * The questions are SQL (duckdb/overview.sql), because they count and add; what is done here is to give each row its names,
- * so that the answer reads as one object. Numbers pass through as the engine wrote them: no digit is lost on the way. */
+ * The questions are SQL (duckdb/overview.sql), because they count and add; what is done here is to
+ * give each row its names, so that the answer reads as one object. Numbers pass through as the
+ * engine wrote them: no digit is lost on the way. */
 #include "analytics/analytics.h"
 
 #include "analytics_queries.h"
@@ -25,15 +26,16 @@ static void put_row(struct buf *json, yyjson_val *columns, yyjson_val *row)
 }
 
 /* One question's rows under `name`: a list, or the first row alone. */
-static enum status put_answer(struct warehouse *warehouse, const char *name, const char *sql, bool one,
-                              struct buf *json, struct err *err)
+static enum status put_answer(struct warehouse *warehouse, const char *name, const char *sql,
+                              bool one, struct buf *json, struct err *err)
 {
     struct buf answer;
     yyjson_doc *doc = NULL;
     buf_init(&answer, ANSWER_BYTES_MAX);
     enum status status = warehouse_query(warehouse, sql, NULL, 0, &answer, err);
     if (status == ST_OK && answer.overflow)
-        status = err_set(err, ST_TOO_LARGE, "the report's part %s is larger than %zu bytes", name, ANSWER_BYTES_MAX);
+        status = err_set(err, ST_TOO_LARGE, "the report's part %s is larger than %zu bytes", name,
+                         ANSWER_BYTES_MAX);
     if (status == ST_OK)
         status = json_parse_exact(buf_view(&answer), &doc, err);
     buf_done(&answer);
@@ -75,7 +77,8 @@ enum status analytics_overview(struct warehouse *warehouse, struct buf *json, st
     int64_t start_us = monotonic_us();
     buf_char(json, '{');
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        enum status status = put_answer(warehouse, parts[i].name, parts[i].sql, parts[i].one, json, err);
+        enum status status =
+            put_answer(warehouse, parts[i].name, parts[i].sql, parts[i].one, json, err);
         if (status != ST_OK)
             return status;
     }

@@ -42,6 +42,8 @@ void json_write(struct buf *buf, yyjson_val *value);
 
 /* Writing by hand: each puts one token, escaped. Commas and braces are the caller's. */
 void json_put_str(struct buf *buf, struct str text);
+/* Bytes that may be no UTF-8: each bad byte becomes U+FFFD. */
+void json_put_lossy(struct buf *buf, struct str bytes);
 /* "name": with the comma before it unless the last byte is '{' or '['. */
 void json_put_name(struct buf *buf, const char *name);
 void json_put_member_str(struct buf *buf, const char *name, struct str text);

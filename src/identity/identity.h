@@ -131,6 +131,9 @@ MUST_USE enum status identity_rule(struct identity *identity, uint64_t position,
                                    bool dry_run, struct arena *arena,
                                    struct identity_result *ret_result, struct err *err);
 
+/* The rules in force: {"block":[{"type","value"}],"limits":{"email":5,…}}. */
+void identity_rules_write(const struct identity *identity, struct buf *json);
+
 struct identity_stats {
     uint64_t visitors, people;  /* now */
     uint64_t components_frozen; /* now */

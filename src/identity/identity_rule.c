@@ -338,3 +338,22 @@ enum status identity_rule(struct identity *identity, uint64_t position, struct s
     identity_save_stats(identity);
     return ST_OK;
 }
+
+void identity_rules_write(const struct identity *identity, struct buf *json)
+{
+    const struct rules *rules = &identity->rules;
+    buf_text(json, "{\"block\":[");
+    for (size_t i = 0; i < rules->list_count; i++) {
+        const struct blocked_value *blocked = &rules->list[i];
+        json_put_comma(json);
+        buf_char(json, '{');
+        json_put_member_str(json, "type", str_of(identifier_name(blocked->type)));
+        json_put_member_str(json, "value", (struct str){blocked->value, blocked->value_n});
+        buf_char(json, '}');
+    }
+    buf_text(json, "],\"limits\":{");
+    for (int type = 1; type < IDENTIFIER_END; type++)
+        json_put_member_uint(json, identifier_name((enum identifier_type)type),
+                             rules->limits.of[type]);
+    buf_text(json, "}}");
+}

@@ -65,6 +65,8 @@ MUST_USE enum status pipeline_wait(struct pipeline *pipeline, struct pipeline_wa
 /* The same, blocking the calling thread (workers, the command line). */
 MUST_USE enum status pipeline_wait_blocking(struct pipeline *pipeline, uint64_t offset,
                                             struct err *err);
+/* Wait, however long it takes, until the journal's present end is folded and in the warehouse. */
+MUST_USE enum status pipeline_catch_up(struct pipeline *pipeline, struct err *err);
 /* Flush the state at the current position and wait (doctor, shutdown, snapshot, erase). */
 MUST_USE enum status pipeline_flush(struct pipeline *pipeline, struct err *err);
 

@@ -126,3 +126,13 @@ enum status pipeline_wait_blocking(struct pipeline *pipeline, uint64_t offset, s
                        (unsigned long long)offset, (int)(LIMIT_WAIT_US / US_PER_S));
     return status;
 }
+
+enum status pipeline_catch_up(struct pipeline *pipeline, struct err *err)
+{
+    uint64_t end = log_end(pipeline->options.log);
+    enum status status;
+    do
+        status = pipeline_wait_blocking(pipeline, end, err);
+    while (status == ST_TIMEOUT);
+    return status;
+}
