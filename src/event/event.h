@@ -1,15 +1,17 @@
 /* event.h - the envelope: the one kind of event that exists behind the door.
  *
- * Every protocol is translated into this at the door (collect, import), encoded into a journal payload, and decoded by
- * the pipeline. Values are as the client sent them: normal forms, corrected times and verdicts are clean's work, so a
- * better rule can be applied to old records by a replay.
+ * Every protocol is translated into this at the door (collect, import), encoded into a journal
+ * payload, and decoded by the pipeline. Values are as the client sent them: normal forms, corrected
+ * times and verdicts are clean's work, so a better rule can be applied to old records by a replay.
  *
- * Depends on: base, log (record types). Called by: collect, import, clean, pipeline, api. docs/format/event.md */
+ * Depends on: base, log (record types). Called by: collect, import, clean, pipeline, api.
+ * docs/format/event.md */
 #ifndef EVENT_EVENT_H
 #define EVENT_EVENT_H
 
 #include "base/arena.h"
 #include "base/buf.h"
+#include "base/hash.h"
 #include "base/limits.h"
 #include "base/status.h"
 #include "base/str.h"
@@ -24,12 +26,13 @@ enum event_type {
     EVENT_GROUP = 5,
     EVENT_ALIAS = 6,
     EVENT_BIND = 7,    /* these identifiers are one person */
-    EVENT_UNBIND = 8,  /* the first identifier no longer belongs with the others (alone: with any other) */
+    EVENT_UNBIND = 8,  /* the anchor leaves the others (alone: leaves everybody) */
     EVENT_PROFILE = 9, /* a change of traits: see operation */
     EVENT_TYPE_END
 };
 
-/* What `properties` do to the traits. EVENT_IDENTIFY is always EVENT_SET. */
+/* What `properties` do to the traits. EVENT_IDENTIFY is always EVENT_SET, whatever its struct says.
+ */
 enum event_operation {
     EVENT_NONE = 0,
     EVENT_SET = 1,
@@ -65,32 +68,34 @@ struct event_identifier {
     struct str value;
 };
 
-/* All texts are borrowed: from the request while it is being built, from the payload after decoding. */
+/* All texts are borrowed: from the request while it is being built, from the payload after
+ * decoding. */
 struct event {
     enum event_type type;
     enum event_operation operation;
-    struct str message_id;  /* the client's; made by the door when absent */
-    struct str name;        /* of a track, page or screen; empty otherwise */
-    struct str channel;     /* web, app, miniprogram, pos, store, service, ads, import …; from the source if empty */
-    int64_t original_us;    /* the client's event time; 0 = absent */
-    int64_t sent_us;        /* when the client sent it; 0 = absent */
+    struct str message_id; /* the client's; made by the door when absent: never empty */
+    struct str name;       /* of a track, page or screen; empty otherwise */
+    struct str channel;    /* web, app, miniprogram, pos, import …; from the source if empty */
+    int64_t original_us;   /* the client's event time; 0 = absent */
+    int64_t sent_us;       /* when the client sent it; 0 = absent */
     struct event_identifier identifiers[LIMIT_EVENT_IDENTIFIERS];
     size_t identifiers_count;
-    struct str properties;  /* a JSON object, compact, or empty; traits for identify, group and profile */
-    struct str context;     /* a JSON object, compact, or empty */
+    struct str
+        properties;     /* a JSON object, compact, or empty; traits for identify, group, profile */
+    struct str context; /* a JSON object, compact, or empty */
 };
 
-/* Add an identifier; an empty value or one beyond LIMIT_EVENT_IDENTIFIERS or LIMIT_IDENTIFIER_BYTES is left out and
- * false is returned. The same type and value twice is kept once. */
+/* Add an identifier; an empty value or one beyond LIMIT_EVENT_IDENTIFIERS or LIMIT_IDENTIFIER_BYTES
+ * is left out and false is returned. The same type and value twice is kept once. */
 bool event_add_identifier(struct event *event, enum identifier_type type, struct str value);
 
-/* Append the payload form to `buf`. */
+/* Append the payload form to `buf`. Identifiers must come from event_add_identifier. */
 void event_encode(const struct event *event, struct buf *buf);
-/* Borrowing decode. ST_CORRUPT on anything that event_encode could not have written; unknown fields are skipped, so
- * an older program reads a newer minor form. */
+/* Borrowing decode. ST_CORRUPT on anything that event_encode could not have written; unknown fields
+ * are skipped, so an older program reads a newer minor form. */
 MUST_USE enum status event_decode(struct str payload, struct event *ret_event, struct err *err);
 
-/* Why the door or clean did not take an event; the reason is part of the formats, so rows are only added. */
+/* Why the door or clean did not take an event; part of the formats, so rows are only added. */
 enum event_reason {
     REASON_NONE = 0,
 #define X(name, text) REASON_##name,
@@ -107,16 +112,16 @@ struct quarantine {
     struct str raw;
 };
 void quarantine_encode(const struct quarantine *quarantine, struct buf *buf);
-MUST_USE enum status quarantine_decode(struct str payload, struct quarantine *ret_quarantine, struct err *err);
+MUST_USE enum status quarantine_decode(struct str payload, struct quarantine *ret_quarantine,
+                                       struct err *err);
 
 /* A LOG_ERASE payload: the ledger entry's id and the keyed hashes of the identifiers. */
-#include "base/hash.h"
 struct erasure {
     uint64_t ledger_id;
     const struct hash128 *hashes; /* in `arena` after decoding */
     size_t hashes_count;
 };
 void erasure_encode(const struct erasure *erasure, struct buf *buf);
-MUST_USE enum status erasure_decode(struct str payload, struct arena *arena, struct erasure *ret_erasure,
-                                    struct err *err);
+MUST_USE enum status erasure_decode(struct str payload, struct arena *arena,
+                                    struct erasure *ret_erasure, struct err *err);
 #endif
