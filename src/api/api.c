@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "api_queries.h"
 #include "base/check.h"
 
 static const struct route routes[] = {
@@ -22,6 +23,7 @@ struct api *api_new(const struct api_options *options)
 {
     struct api *api = mem_zero(sizeof *api);
     api->options = *options;
+    facts_prepare(options->facts, api_queries);
     api->routes = mem_zero((ROUTES + 1) * sizeof *api->routes);
     memcpy(api->routes, routes, sizeof routes);
     api->routes_count = ROUTES;
