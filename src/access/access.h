@@ -69,9 +69,9 @@ MUST_USE enum status access_add_secret_key(struct access *access, struct str lab
                                            struct buf *ret_key, struct err *err);
 /* In force when it returns. ST_NOT_FOUND. `id` as listed. */
 MUST_USE enum status access_revoke(struct access *access, struct str id, struct err *err);
-/* JSON:
- * {"sources":[{"id","name","channel"}],"keys":[{"id","kind","source","label","scopes","prefix","created",
- * "revoked"}]}; never a key itself. */
+/* JSON: {"sources":[{"id","name","channel"}], "keys":[{"id","kind","source","label","scopes",
+ * "prefix","created","revoked"}]}; never a key itself. "created" in microseconds UTC, "revoked" too
+ * or null, "scopes" as access_scopes_write. */
 MUST_USE enum status access_list(struct access *access, struct buf *json, struct err *err);
 
 /* Name and channel of a source; any thread; lives as long as the access. "" if unknown. */

@@ -266,8 +266,7 @@ void pipeline_close(struct pipeline *pipeline)
     if (pipeline->started) {
         struct err err;
         if (pipeline_flush(pipeline, &err) != ST_OK) /* only means a longer replay */
-            fprintf(stderr, "hezou: the state was not flushed: %s
-", err.message);
+            fprintf(stderr, "hezou: the state was not flushed: %s\n", err.message);
         pthread_mutex_lock(&pipeline->mutex);
         pipeline->stopping = true;
         pthread_cond_broadcast(&pipeline->changed);

@@ -297,7 +297,7 @@ enum status db_checkpoint(struct db *db, bool truncate, struct err *err)
 {
     int mode = truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
     int code = sqlite3_wal_checkpoint_v2(db->sqlite, NULL, mode, NULL, NULL);
-    if (code == SQLITE_OK || (!truncate && code == SQLITE_BUSY))
+    if (code == SQLITE_OK || (!truncate && (code & 0xff) == SQLITE_BUSY))
         return ST_OK; /* a passive one leaves what a reader still needs to the next one */
     return db_failed(db, "move the write-ahead log into its file", err);
 }
