@@ -256,7 +256,8 @@ static void check_text_line(const struct file *file, int line, const char *text,
     for (size_t w = 0; w < sizeof words / sizeof *words; w++) {
         size_t m = strlen(words[w]);
         for (size_t i = 0; i + m <= n; i++)
-            if (memcmp(text + i, words[w], m) == 0 && (i == 0 || !is_word(text[i - 1])) &&
+            if (memcmp(text + i, words[w], m) == 0 &&
+                (i == 0 || (!is_word(text[i - 1]) && text[i - 1] != '"')) &&
                 (i + m == n || !is_word(text[i + m])))
                 report(file, line, "word", "%s: finish it or leave it out", words[w]);
     }

@@ -47,7 +47,7 @@ void api_readyz(void *ctx, struct http_request *request)
     buf_char(&json, '}');
     if (log.full)
         http_set_header(request, "Retry-After", STR("5"));
-    api_answer(request, log.full ? 503 : 200, &json);
+    api_finish(request, ST_OK, log.full ? 503 : 200, &json, NULL);
 }
 
 /* --- metrics
@@ -188,7 +188,7 @@ static void digest_work(void *ctx, struct http_request *request)
     struct err err;
     struct pipeline_digest digest;
     if (pipeline_digest(api->options.pipeline, &digest, &err) != ST_OK) {
-        api_error(request, &err);
+        http_reply_error(request, &err);
         return;
     }
     struct buf json;
@@ -202,7 +202,7 @@ static void digest_work(void *ctx, struct http_request *request)
     json_put_member_uint(&json, "people_count", digest.people_count);
     json_put_member_uint(&json, "rows_count", digest.rows_count);
     buf_char(&json, '}');
-    api_answer(request, 200, &json);
+    api_finish(request, ST_OK, 200, &json, NULL);
 }
 
 void api_digest(void *ctx, struct http_request *request)
@@ -230,7 +230,7 @@ void api_test_clock(void *ctx, struct http_request *request)
         status = err_set(&err, ST_INVALID, "\"advance_ms\" must be between 0 and a year");
     yyjson_doc_free(doc);
     if (status != ST_OK) {
-        api_error(request, &err);
+        http_reply_error(request, &err);
         return;
     }
     clock_set_us(api->options.clock, now_us + advance_ms * US_PER_MS);
@@ -239,5 +239,5 @@ void api_test_clock(void *ctx, struct http_request *request)
     buf_char(&json, '{');
     api_put_time(&json, "now", clock_now_us(api->options.clock));
     buf_char(&json, '}');
-    api_answer(request, 200, &json);
+    api_finish(request, ST_OK, 200, &json, NULL);
 }

@@ -27,17 +27,6 @@ static enum status decide(struct api *api, enum log_type type, struct str payloa
     return status;
 }
 
-static void reply(struct http_request *request, enum status status, struct buf *json,
-                  const struct err *err)
-{
-    if (status == ST_OK) {
-        api_answer(request, 200, json);
-        return;
-    }
-    buf_done(json);
-    api_error(request, err);
-}
-
 /* --- rules
  * --------------------------------------------------------------------------------------------------------
  */
@@ -74,7 +63,7 @@ static void rules_work(void *ctx, struct http_request *request)
     enum status status = rule_dry_run(api, request, dry ? &json : NULL, &err);
     if (status == ST_OK && !dry)
         status = decide(api, LOG_RULE, http_body(request), &json, &err);
-    reply(request, status, &json, &err);
+    api_finish(request, status, 200, &json, &err);
 }
 
 void api_rules_set(void *ctx, struct http_request *request)
@@ -91,7 +80,7 @@ void api_rules_get(void *ctx, struct http_request *request)
     state_lock(state);
     identity_rules_write(pipeline_identity(api->options.pipeline), &json);
     state_unlock(state);
-    api_answer(request, 200, &json);
+    api_finish(request, ST_OK, 200, &json, NULL);
 }
 
 /* --- unmerge
@@ -147,7 +136,7 @@ static void unmerge_work(void *ctx, struct http_request *request)
     }
     yyjson_doc_free(doc);
     buf_done(&payload);
-    reply(request, status, &json, &err);
+    api_finish(request, status, 200, &json, &err);
 }
 
 void api_unmerge(void *ctx, struct http_request *request)

@@ -38,7 +38,9 @@ void warehouse_close(struct warehouse *warehouse);
  * come. */
 uint64_t warehouse_position(const struct warehouse *warehouse);
 
-/* One stored event. Texts are copied. */
+/* One stored event. Texts are copied. Every warehouse_add_…: rows of journal records below the
+ * committed position are there already and are dropped, so a pipeline that folds again may hand
+ * over all it has; positions are below that of the commit that follows. */
 struct warehouse_event {
     uint64_t position;
     uint64_t visitor; /* 0 = none */
@@ -110,8 +112,8 @@ MUST_USE enum status warehouse_positions_of(struct warehouse *warehouse, const u
                                             size_t *ret_count, struct err *err);
 /* Drop everything of these visitors from every file, by writing each touched file anew under a new
  * name (deleted text stays in a DuckDB file until a rewrite); the manifest then names the new set
- * and the old files are deleted. `extra_positions`: records without a visitor (quarantined raw
- * bytes) that go too. Exports are deleted. */
+ * and the old files are deleted. No visitor may be 0. `extra_positions`: records without a visitor
+ * (quarantined raw bytes) that go too. Exports are deleted. */
 MUST_USE enum status warehouse_erase(struct warehouse *warehouse, const uint64_t *visitors,
                                      size_t count, const uint64_t *extra_positions,
                                      size_t extra_count, struct err *err);

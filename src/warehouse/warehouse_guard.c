@@ -280,7 +280,8 @@ enum status guard_check(duckdb_connection connection, struct str sql, struct err
     struct stream stream;
     yyjson_doc *doc = NULL;
     struct err reason;
-    if (stream_open(&stream, connection, "SELECT CAST(json_serialize_sql(CAST($1 AS VARCHAR)) AS VARCHAR)", &sql, 1,
+    if (stream_open(&stream, connection,
+                    "SELECT CAST(json_serialize_sql(CAST($1 AS VARCHAR)) AS VARCHAR)", &sql, 1,
                     &reason) != ST_OK)
         return err_set(err, ST_INVALID, "could not run the query: it cannot be parsed");
     enum status status;

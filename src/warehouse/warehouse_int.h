@@ -6,8 +6,8 @@
  * read.
  *
  * Locks, in the order of taking: erase_lock, write_lock, readers.mutex / slots_mutex. */
-#ifndef WAREHOUSE_INT_H
-#define WAREHOUSE_INT_H
+#ifndef WAREHOUSE_WAREHOUSE_INT_H
+#define WAREHOUSE_WAREHOUSE_INT_H
 
 #include "warehouse/warehouse.h"
 

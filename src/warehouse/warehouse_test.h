@@ -1,6 +1,6 @@
 /* warehouse_test.h - what the two test files of this folder share. */
-#ifndef WAREHOUSE_TEST_H
-#define WAREHOUSE_TEST_H
+#ifndef WAREHOUSE_WAREHOUSE_TEST_H
+#define WAREHOUSE_WAREHOUSE_TEST_H
 
 #include "warehouse/warehouse.h"
 
