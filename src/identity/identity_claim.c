@@ -235,6 +235,7 @@ static void claim_drop_blocked(struct claim_fold *fold)
     const struct rules *rules = &fold->identity->rules;
     if (rules->blocked.count == 0)
         return;
+    CHECK(fold->count >= 1 && fold->count <= LIMIT_EVENT_IDENTIFIERS);
     size_t left = 1;
     for (size_t i = 1; i < fold->count; i++)
         if (!rules_block(rules, fold->ids[i]->entry.key))
