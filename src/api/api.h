@@ -28,6 +28,9 @@ void api_free(struct api *api);
 /* The routes; handlers take the struct api as ctx. The caller has checked the scope. */
 const struct route *api_routes(struct api *api, size_t *ret_count);
 
+/* Finish the erasures that a crash interrupted; once, after the pipeline was started. */
+MUST_USE enum status api_erasures_resume(struct api *api, struct err *err);
+
 /* A position token: "0:12345". False if it is none. */
 bool api_token_parse(struct str text, struct log_position *ret_position);
 #endif

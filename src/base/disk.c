@@ -64,6 +64,37 @@ enum status disk_write_at(struct disk *disk, int fd, const void *bytes, size_t n
     return ST_OK;
 }
 
+/* Drop `done` written bytes from the front of the pieces; gives how many pieces are used up. */
+static size_t parts_drop(struct iovec *parts, size_t count, size_t done)
+{
+    size_t i = 0;
+    for (; i < count && done >= parts[i].iov_len; i++)
+        done -= parts[i].iov_len;
+    if (i < count) {
+        parts[i].iov_base = (char *)parts[i].iov_base + done;
+        parts[i].iov_len -= done;
+    }
+    return i;
+}
+
+enum status disk_writev_at(struct disk *disk, int fd, struct iovec *parts, size_t count,
+                           uint64_t offset, struct err *err)
+{
+    while (count > 0) {
+        int part = count < UIO_MAXIOV ? (int)count : UIO_MAXIOV;
+        ssize_t done = injected(disk) ? -1 : pwritev(fd, parts, part, (off_t)offset);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return failed(err, "write to a file");
+        size_t used = parts_drop(parts, count, (size_t)done);
+        parts += used;
+        count -= used;
+        offset += (uint64_t)done;
+    }
+    return ST_OK;
+}
+
 enum status disk_read_at(struct disk *disk, int fd, void *bytes, size_t n, uint64_t offset,
                          size_t *ret_n, struct err *err)
 {

@@ -10,6 +10,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "base/status.h"
 #include "base/str.h"
@@ -32,6 +33,9 @@ MUST_USE enum status disk_open(struct disk *disk, const char *path, int flags, i
 /* All bytes, at `offset`. */
 MUST_USE enum status disk_write_at(struct disk *disk, int fd, const void *bytes, size_t n,
                                    uint64_t offset, struct err *err);
+/* The same from many pieces, in order; `parts` is used up. */
+MUST_USE enum status disk_writev_at(struct disk *disk, int fd, struct iovec *parts, size_t count,
+                                    uint64_t offset, struct err *err);
 /* As many as there are up to `n`; *ret_n is smaller only at the end of the file. */
 MUST_USE enum status disk_read_at(struct disk *disk, int fd, void *bytes, size_t n, uint64_t offset,
                                   size_t *ret_n, struct err *err);

@@ -53,21 +53,40 @@ static yyjson_alc *pool_ready(struct json_pool *pool, size_t text_n)
     return &pool->alc;
 }
 
-enum status json_parse(struct json_pool *pool, struct str text, yyjson_doc **ret_doc,
-                       struct err *err)
+static enum status parse(yyjson_alc *alc, yyjson_read_flag flags, struct str text,
+                         yyjson_doc **ret_doc, struct err *err)
+{
+    yyjson_read_err bad;
+    yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text.p, text.n, flags, alc, &bad);
+    if (doc == NULL)
+        return err_set(err, ST_INVALID, "invalid JSON at byte %zu: %s", bad.pos, bad.msg);
+    *ret_doc = doc;
+    return ST_OK;
+}
+
+static enum status parse_allowed(struct str text, struct err *err)
 {
     if (text.n == 0)
         return err_set(err, ST_INVALID, "the JSON text is empty");
     if (!depth_allowed(text))
         return err_set(err, ST_TOO_LARGE, "the JSON is nested deeper than %d", JSON_DEPTH_MAX);
-    yyjson_read_err bad;
-    yyjson_alc *alc = pool == NULL ? NULL : pool_ready(pool, text.n);
-    yyjson_doc *doc =
-        yyjson_read_opts((char *)(uintptr_t)text.p, text.n, YYJSON_READ_NOFLAG, alc, &bad);
-    if (doc == NULL)
-        return err_set(err, ST_INVALID, "invalid JSON at byte %zu: %s", bad.pos, bad.msg);
-    *ret_doc = doc;
     return ST_OK;
+}
+
+enum status json_parse(struct json_pool *pool, struct str text, yyjson_doc **ret_doc,
+                       struct err *err)
+{
+    enum status status = parse_allowed(text, err);
+    if (status != ST_OK)
+        return status;
+    yyjson_alc *alc = pool == NULL ? NULL : pool_ready(pool, text.n);
+    return parse(alc, YYJSON_READ_NOFLAG, text, ret_doc, err);
+}
+
+enum status json_parse_exact(struct str text, yyjson_doc **ret_doc, struct err *err)
+{
+    enum status status = parse_allowed(text, err);
+    return status == ST_OK ? parse(NULL, YYJSON_READ_NUMBER_AS_RAW, text, ret_doc, err) : status;
 }
 
 struct str json_str(yyjson_val *value)
@@ -115,6 +134,38 @@ void json_put_str(struct buf *buf, struct str text)
     }
     buf_put(buf, text.p + from, text.n - from);
     buf_char(buf, '"');
+}
+
+/* The length of the UTF-8 character at p (RFC 3629), 0 if there is none. */
+static size_t utf8_length(const unsigned char *p, size_t n)
+{
+    if (p[0] < 0x80)
+        return 1;
+    size_t length = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+    if (p[0] < 0xc2 || p[0] > 0xf4 || n < length)
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    bool too_long = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
+    bool no_character = (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf4 && p[1] > 0x8f);
+    return too_long || no_character ? 0 : length;
+}
+
+void json_put_lossy(struct buf *buf, struct str bytes)
+{
+    struct buf text;
+    buf_init(&text, bytes.n * 3);
+    for (size_t i = 0; i < bytes.n;) {
+        size_t length = utf8_length((const unsigned char *)bytes.p + i, bytes.n - i);
+        if (length == 0)
+            buf_text(&text, "\xef\xbf\xbd");
+        else
+            buf_put(&text, bytes.p + i, length);
+        i += length == 0 ? 1 : length;
+    }
+    json_put_str(buf, buf_view(&text));
+    buf_done(&text);
 }
 
 void json_put_comma(struct buf *buf)

@@ -30,6 +30,9 @@ void json_pool_done(struct json_pool *pool);
 MUST_USE enum status json_parse(struct json_pool *pool, struct str text, yyjson_doc **ret_doc,
                                 struct err *err);
 
+/* The same without a pool, numbers kept as their text: json_write gives back every digit. yyjson_doc_free ends it. */
+MUST_USE enum status json_parse_exact(struct str text, yyjson_doc **ret_doc, struct err *err);
+
 /* A member that is a non-empty string, else the empty text. */
 struct str json_member_str(yyjson_val *object, const char *name);
 /* The text of a string value, else the empty text. */
@@ -39,6 +42,8 @@ void json_write(struct buf *buf, yyjson_val *value);
 
 /* Writing by hand: each puts one token, escaped. Commas and braces are the caller's. */
 void json_put_str(struct buf *buf, struct str text);
+/* Bytes that may be no UTF-8: each bad byte becomes U+FFFD. */
+void json_put_lossy(struct buf *buf, struct str bytes);
 /* "name": with the comma before it unless the last byte is '{' or '['. */
 void json_put_name(struct buf *buf, const char *name);
 void json_put_member_str(struct buf *buf, const char *name, struct str text);

@@ -1,12 +1,14 @@
 /* log.h - the journal: what is in it happened, and an answer 2xx means that it is on the disk.
  *
- * An append-only sequence of records in segment files (docs/format/journal.md), written by ONE committer thread that
- * gathers the appends of many callers, writes them with one pwrite and syncs them with one fdatasync. Readers see
- * synced records only. A failed sync is fatal: the process exits within a second and a restart is safe.
+ * An append-only sequence of records in segment files (docs/format/journal.md), written by ONE
+ * committer thread that gathers the appends of many callers, writes them with one pwrite and syncs
+ * them with one fdatasync. Readers see synced records only. A failed sync is fatal: the process
+ * exits within a second and a restart is safe.
  *
- * A position is {part, offset}; the embedded journal has part 0 only, and `offset` is the number of bytes before
- * the record's header, counted from the journal's birth (the first record stands at LOG_FIRST_OFFSET). Positions
- * never move: retention deletes whole segments, erase overwrites in place.
+ * A position is {part, offset}; the embedded journal has part 0 only, and `offset` is the number of
+ * bytes before the record's header, counted from the journal's birth (the first record stands at
+ * LOG_FIRST_OFFSET). Positions never move: retention deletes whole segments, erase overwrites in
+ * place.
  *
  * Depends on: base. Called by: collect, import, pipeline (the only reader that folds), api. */
 #ifndef LOG_LOG_H
@@ -20,6 +22,8 @@
 
 #define LOG_FIRST_OFFSET UINT64_C(64) /* so that 0 is no record's position */
 #define LOG_HEADER_BYTES 32u
+/* The largest payload: twice what a whole inflated body may be, which quarantine keeps raw. */
+#define LOG_PAYLOAD_MAX ((size_t)16 << 20)
 
 struct log_position {
     uint32_t part;
@@ -30,12 +34,13 @@ struct log_position {
 enum log_type {
     LOG_EVENT = 1,      /* event/event.h */
     LOG_QUARANTINE = 2, /* the door could not translate it: reason + raw bytes, event/event.h */
-    LOG_ERASE = 3,      /* keyed hashes of a person's identifiers; the fold drops the component here */
-    LOG_TICK = 4,       /* time passed and no event came */
-    LOG_RULE = 5,       /* a change of the identity rules, JSON */
+    LOG_ERASE = 3, /* keyed hashes of a person's identifiers; the fold drops the component here */
+    LOG_TICK = 4,  /* time passed and no event came */
+    LOG_RULE = 5,  /* a change of the identity rules, JSON */
 };
 
-#define LOG_FLAG_ERASED 0x0001u /* the payload is zeroed: a replay treats the record as its position only */
+#define LOG_FLAG_ERASED                                                                            \
+    0x0001u /* the payload is zeroed: a replay treats the record as its position only */
 
 /* A record as a reader sees it; `payload` is borrowed from the reader until its next read. */
 struct log_record {
@@ -53,40 +58,50 @@ struct log_options {
     const char *folder; /* made if absent */
     struct disk *disk;
     const struct clock *clock;
-    uint64_t segment_bytes;  /* roll above this; 0 = 128 MiB */
-    uint64_t size_max;       /* total bytes; above it appends answer ST_BUSY; 0 = no limit */
-    size_t inflight_max;     /* bytes of appends accepted and not yet synced; 0 = LIMIT_INFLIGHT_BYTES */
+    uint64_t segment_bytes; /* roll above this; 0 = 128 MiB */
+    uint64_t size_max;      /* total bytes; above it appends answer ST_BUSY; 0 = no limit */
+    size_t
+        inflight_max; /* bytes of appends accepted and not yet synced; 0 = LIMIT_INFLIGHT_BYTES */
     bool bug_ack_before_sync; /* HEZOU_BUG, test builds only */
 };
 
 struct log;
 
-/* Open or create. Cuts a torn tail (a last record whose CRC fails and after which nothing valid follows) and
- * finishes an interrupted overwrite from its redo file. ST_CORRUPT when a record in the middle is damaged: the error
- * names segment and offset, nothing is deleted. */
-MUST_USE enum status log_open(const struct log_options *options, struct log **ret_log, struct err *err);
+/* Open or create. Cuts a torn tail (a last record whose CRC fails and after which nothing valid
+ * follows) and finishes an interrupted overwrite from its redo file. ST_CORRUPT when a record in
+ * the middle is damaged: the error names segment and offset, nothing is deleted. */
+MUST_USE enum status log_open(const struct log_options *options, struct log **ret_log,
+                              struct err *err);
 /* Waits for accepted appends, then closes. NULL is fine. */
 void log_close(struct log *log);
 
-/* Append one framed record to `frames`: header with payload CRC; the committer adds received time and header CRC. */
-void log_frame(struct buf *frames, enum log_type type, uint8_t version, uint32_t source, struct str payload);
+/* Append one framed record to `frames`: header with payload CRC; the committer adds received time
+ * and header CRC. */
+void log_frame(struct buf *frames, enum log_type type, uint8_t version, uint32_t source,
+               struct str payload);
 
-/* One caller's append. The caller fills the first part and keeps it and `frames` alive until `done` is called. */
+/* One caller's append. The caller fills the first part and keeps it and `frames` alive until `done`
+ * is called. */
 struct log_append {
-    struct str frames; /* from log_frame; the committer writes received time and header CRC into it */
-    uint32_t count;    /* records in it */
-    /* Called once, by the committer thread, after the sync (or the refusal): must be short and must not append.
-     * `status`: ST_OK with the offset of the first record, or ST_BUSY (disk full, retry later). */
-    void (*done)(struct log_append *append, enum status status, uint64_t first_offset, int64_t received_us);
+    struct str
+        frames;     /* from log_frame; the committer writes received time and header CRC into it */
+    uint32_t count; /* records in it */
+    /* Called once, by the committer thread, after the sync (or the refusal): must be short and must
+     * not append. `status`: ST_OK with the offset of the first record, or ST_BUSY (disk full, retry
+     * later). */
+    void (*done)(struct log_append *append, enum status status, uint64_t first_offset,
+                 int64_t received_us);
     void *ctx;
     struct log_append *next; /* the journal's */
 };
 
-/* Queue it. ST_BUSY (nothing queued, `done` not called) above the in-flight limit or while the disk is full. */
+/* Queue it. ST_BUSY (nothing queued, `done` not called) above the in-flight limit, above size_max
+ * or while the disk is full. An append that starts with a LOG_ERASE record is let through: erasing
+ * goes on when nothing else does. */
 MUST_USE enum status log_append(struct log *log, struct log_append *append, struct err *err);
 /* The same, waiting for the sync. *ret_first is the first record's offset. */
-MUST_USE enum status log_append_wait(struct log *log, struct buf *frames, uint32_t count, uint64_t *ret_first,
-                                     struct err *err);
+MUST_USE enum status log_append_wait(struct log *log, struct buf *frames, uint32_t count,
+                                     uint64_t *ret_first, struct err *err);
 
 /* The end of what is synced: the offset the next record will get. */
 uint64_t log_end(const struct log *log);
@@ -95,39 +110,50 @@ uint64_t log_start(const struct log *log);
 
 struct log_reader;
 
-/* A reader at `from`, which is a record's offset or the end. ST_GONE when retention has deleted it. */
+/* A reader at `from`, which is a record's offset, the end, or 0 (the journal's birth). ST_GONE when
+ * retention has deleted it, ST_CORRUPT behind the end. */
 MUST_USE enum status log_reader_open(struct log *log, uint64_t from, struct log_reader **ret_reader,
                                      struct err *err);
 void log_reader_close(struct log_reader *reader);
 
-/* Fill the reader with up to `bytes_max` bytes of whole synced records (at least one, however long), waiting up to
- * `wait_us` (monotonic) for the first. ST_OK with *ret_any false when none came. Takes the segment's read lock while
- * copying, so an overwrite is seen whole or not at all. */
-MUST_USE enum status log_reader_fill(struct log_reader *reader, size_t bytes_max, int64_t wait_us, bool *ret_any,
-                                     struct err *err);
+/* Fill the reader with up to `bytes_max` bytes of whole synced records of one segment (at least
+ * one, however long), waiting up to `wait_us` (monotonic) for the first; it goes on where the fill
+ * before ended. ST_OK with *ret_any false when none came. Bytes are copied under a read lock, so a
+ * record's overwrite is seen whole or not at all. ST_CORRUPT when the next record is damaged: the
+ * error names segment and offset. ST_GONE when retention has deleted it. */
+MUST_USE enum status log_reader_fill(struct log_reader *reader, size_t bytes_max, int64_t wait_us,
+                                     bool *ret_any, struct err *err);
 /* The next record of the filled bytes; false at their end. Payloads live until the next fill. */
 bool log_reader_next(struct log_reader *reader, struct log_record *ret_record);
-/* Wake a waiting fill (shutdown, a waiter that wants its batch closed). */
+/* Let each reader's waiting fill, or else its next one that finds nothing, answer at once
+ * (shutdown, a waiter that wants its batch closed). */
 void log_wake(struct log *log);
 
-/* One record by its offset; the payload is copied into `buf`. ST_NOT_FOUND when no record starts there, ST_GONE when
- * its segment was deleted. */
-MUST_USE enum status log_read_at(struct log *log, uint64_t offset, struct buf *buf, struct log_record *ret_record,
-                                 struct err *err);
+/* One record by its offset; `buf` is emptied and holds it afterwards. ST_NOT_FOUND when no record
+ * starts there, ST_GONE when its segment was deleted, ST_TOO_LARGE when it does not fit. */
+MUST_USE enum status log_read_at(struct log *log, uint64_t offset, struct buf *buf,
+                                 struct log_record *ret_record, struct err *err);
 
-/* Erase: overwrite the payloads of these records with zeros and set LOG_FLAG_ERASED, between two commits: redo file
- * (positions and lengths, no payload), sync, overwrite, sync, remove the redo file. Offsets that are gone are skipped.
- * Waits until done. */
-MUST_USE enum status log_overwrite(struct log *log, const uint64_t *offsets, size_t count, struct err *err);
+/* Erase: overwrite the payloads of these records with zeros and set LOG_FLAG_ERASED, between two
+ * commits: redo file (positions and new headers, no payload), sync, overwrite, sync, remove the
+ * redo file. Offsets that are gone are skipped. Waits until done. ST_NOT_FOUND when no record
+ * starts at one of them: nothing is overwritten. ST_BUSY when the disk has no room for the redo
+ * file. */
+MUST_USE enum status log_overwrite(struct log *log, const uint64_t *offsets, size_t count,
+                                   struct err *err);
 
-/* Delete whole segments that end at or before `offset` and whose last record is older than `older_us`. */
-MUST_USE enum status log_retain(struct log *log, uint64_t offset, int64_t older_us, struct err *err);
+/* Delete whole segments that end at or before `offset` and whose last record was received before
+ * `older_us` (a time). The segment that is written to stays; it is closed when it is full or a day
+ * old. */
+MUST_USE enum status log_retain(struct log *log, uint64_t offset, int64_t older_us,
+                                struct err *err);
 
 struct log_stats {
-    uint64_t records, bytes, syncs, refused;
+    uint64_t records, bytes, syncs, refused; /* since the journal was opened */
+    uint64_t torn_bytes;                     /* cut off by log_open */
     uint64_t inflight_bytes, size_bytes, segments;
     int64_t sync_p50_us, sync_p99_us; /* of the last 1,024 syncs */
-    bool full;                        /* the disk has no room: appends answer ST_BUSY until it has */
+    bool full; /* the disk has no room: appends answer ST_BUSY until it has */
 };
 void log_stats(struct log *log, struct log_stats *ret_stats);
 #endif

@@ -1,8 +1,10 @@
-/* pipeline.h - the loop that turns journal records into state, rows and reports: the picture of DESIGN §2.
+/* pipeline.h - the loop that turns journal records into state, rows and reports: the picture of
+ * DESIGN §2.
  *
- * pipeline.c is a table of steps (clean → identity → profile → warehouse). Steps share a batch and never call the
- * next one. The pipeline is the only reader of the journal that folds; it starts at the state's position, so a crash,
- * a replay and a rebuild give the same state. A flush of the state at P waits until the warehouse stands at or after P.
+ * pipeline.c is a table of steps (clean → identity → profile → warehouse). Steps share a batch and
+ * never call the next one. The pipeline is the only reader of the journal that folds; it starts at
+ * the state's position, so a crash, a replay and a rebuild give the same state. A flush of the
+ * state at P waits until the warehouse stands at or after P.
  *
  * Depends on: everything below it. Called by: api, app. */
 #ifndef PIPELINE_PIPELINE_H
@@ -33,9 +35,10 @@ struct pipeline_options {
     bool bug_cursor_before_effect, bug_dedup_off_by_one; /* HEZOU_BUG */
 };
 
-/* Opens the state (from DATA/state.db, else the newest snapshot, else empty) and the deduplication index. */
-MUST_USE enum status pipeline_open(const struct pipeline_options *options, struct pipeline **ret_pipeline,
-                                   struct err *err);
+/* Opens the state (from DATA/state.db, else the newest snapshot, else empty) and the deduplication
+ * index. */
+MUST_USE enum status pipeline_open(const struct pipeline_options *options,
+                                   struct pipeline **ret_pipeline, struct err *err);
 /* Start the folding and flushing threads. */
 void pipeline_start(struct pipeline *pipeline);
 /* Stop at a batch's end, flush, close. */
@@ -47,8 +50,9 @@ struct identity *pipeline_identity(struct pipeline *pipeline);
 struct profile *pipeline_profile(struct pipeline *pipeline);
 struct clean *pipeline_clean(struct pipeline *pipeline);
 
-/* Call `ready` (from the pipeline's thread, or at once from this one) when everything before `offset` is folded AND in
- * the warehouse; with ST_TIMEOUT after LIMIT_WAIT_US. ST_BUSY above LIMIT_WAITERS. Closes the batch at once. */
+/* Call `ready` (from the pipeline's thread, or at once from this one) when everything before
+ * `offset` is folded AND in the warehouse; with ST_TIMEOUT after LIMIT_WAIT_US. ST_BUSY above
+ * LIMIT_WAITERS. Closes the batch at once. */
 struct pipeline_waiter {
     uint64_t offset;
     void (*ready)(struct pipeline_waiter *waiter, enum status status);
@@ -56,26 +60,36 @@ struct pipeline_waiter {
     int64_t deadline_us; /* the pipeline's */
     struct pipeline_waiter *next;
 };
-MUST_USE enum status pipeline_wait(struct pipeline *pipeline, struct pipeline_waiter *waiter, struct err *err);
+MUST_USE enum status pipeline_wait(struct pipeline *pipeline, struct pipeline_waiter *waiter,
+                                   struct err *err);
 /* The same, blocking the calling thread (workers, the command line). */
-MUST_USE enum status pipeline_wait_blocking(struct pipeline *pipeline, uint64_t offset, struct err *err);
+MUST_USE enum status pipeline_wait_blocking(struct pipeline *pipeline, uint64_t offset,
+                                            struct err *err);
+/* Wait, however long it takes, until the journal's present end is folded and in the warehouse. */
+MUST_USE enum status pipeline_catch_up(struct pipeline *pipeline, struct err *err);
 /* Flush the state at the current position and wait (doctor, shutdown, snapshot, erase). */
 MUST_USE enum status pipeline_flush(struct pipeline *pipeline, struct err *err);
 
-/* Erase the whole component of an identifier in normal form: DESIGN §4's order. `ledger_id` names the ledger entry in
- * facts.db. ST_NOT_FOUND if never seen. Takes seconds; worker threads only. */
+/* Erase the whole component of an identifier in normal form: DESIGN §4's order. `ledger_id` names
+ * the ledger entry in facts.db. ST_NOT_FOUND if never seen. Takes seconds; worker threads only. */
 struct pipeline_erased {
     uint64_t identifiers, records, people;
 };
-MUST_USE enum status pipeline_erase(struct pipeline *pipeline, enum identifier_type type, struct str value,
-                                    uint64_t ledger_id, struct pipeline_erased *ret_erased, struct err *err);
+MUST_USE enum status pipeline_erase(struct pipeline *pipeline, enum identifier_type type,
+                                    struct str value, uint64_t ledger_id,
+                                    struct pipeline_erased *ret_erased, struct err *err);
+
+/* Go on with an erase that a crash interrupted; ST_NOT_FOUND when nothing is left of it. */
+MUST_USE enum status pipeline_erase_finish(struct pipeline *pipeline, uint64_t ledger_id,
+                                           struct pipeline_erased *ret_erased, struct err *err);
 
 /* Order-free digests (DESIGN §11); flushes first. */
 struct pipeline_digest {
     struct hash128 people, profiles, rows, exact;
     uint64_t people_count, rows_count;
 };
-MUST_USE enum status pipeline_digest(struct pipeline *pipeline, struct pipeline_digest *ret_digest, struct err *err);
+MUST_USE enum status pipeline_digest(struct pipeline *pipeline, struct pipeline_digest *ret_digest,
+                                     struct err *err);
 
 struct pipeline_stats {
     uint64_t position;           /* folded up to here */
@@ -83,9 +97,9 @@ struct pipeline_stats {
     uint64_t state_position;     /* flushed up to here: a restart replays from it */
     uint64_t lag_bytes;          /* journal end - position */
     uint64_t records, stored, duplicates, quarantined;
-    uint64_t replayed_bytes;     /* at this start */
-    bool caught_up;              /* the start's replay is done */
-    uint64_t step_ns[4];         /* time spent per step */
+    uint64_t replayed_bytes; /* at this start */
+    bool caught_up;          /* the start's replay is done */
+    uint64_t step_ns[4];     /* time spent per step */
 };
 void pipeline_stats(struct pipeline *pipeline, struct pipeline_stats *ret_stats);
 #endif

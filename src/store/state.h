@@ -1,12 +1,14 @@
 /* state.h - state.db behind a write-back cache of decoded objects.
  *
- * A table holds objects under a key; the owner module brings four functions. The hot part lives in memory, bounded;
- * a miss reads the file, behind a filter that answers "never seen" without touching it. The pipeline changes objects
- * under the state lock; a flush freezes the dirty set at ONE journal position and writes it, with that position, in
- * one transaction on its own thread, while folding goes on: an object that is frozen and not yet written is encoded
- * before it is changed.
+ * A table holds objects under a key; the owner module brings four functions. The hot part lives in
+ * memory, bounded; a miss reads the file, behind a filter that answers "never seen" without
+ * touching it. The pipeline changes objects under the state lock; a flush freezes the dirty set at
+ * ONE journal position and writes it, with that position, in one transaction on its own thread,
+ * while folding goes on: an object that is frozen and not yet encoded is encoded before it is
+ * changed.
  *
- * All calls but state_flush_* need the state lock (state_lock), which is fair: readers wait for one slice at most.
+ * All calls but state_flush, _checkpoint, _snapshot and _scan need the state lock (state_lock),
+ * which is fair: readers wait for one slice at most. state_table is for the start, before threads.
  * Depends on: base, store/store.h. Called by: clean (no), identity, profile, pipeline. */
 #ifndef STORE_STATE_H
 #define STORE_STATE_H
@@ -20,28 +22,38 @@ struct state_table;
 /* Every object begins with this; the rest is its owner's. */
 struct state_entry {
     struct hash128 key;
-    uint32_t bytes;  /* what it costs in memory now; the owner keeps it true in `changed` calls */
-    uint8_t flags;   /* the cache's */
-    uint8_t used;    /* the cache's: second chance */
-    uint16_t slot;   /* the owner's: free to use */
+    uint32_t bytes; /* what it costs in memory, this struct included; its owner sets it at birth and
+                       may change it whenever the object is its to change */
+    uint8_t flags;  /* the cache's */
+    uint8_t used;   /* the cache's: second chance */
+    uint16_t slot;  /* the owner's: free to use */
     struct buf *frozen; /* the cache's: encoded before a change, waiting to be written */
 };
 
 struct state_table_def {
-    const char *name;   /* the SQL table: name(key, value) */
-    bool integer_key;   /* key.a is an integer key and key.b is 0; else 16 bytes */
+    const char *name; /* the SQL table: name(key, value), with its queries in sql/state.sql */
+    bool integer_key; /* key.a is an integer key and key.b is 0; else 16 bytes, never all zero */
+    /* Append the object's bytes to `buf`. */
     void (*encode)(const struct state_entry *entry, struct buf *buf);
-    /* A malloc'd object; NULL when the bytes are damaged. */
+    /* A malloc'd object, its `bytes` set; NULL when the bytes are damaged. */
     struct state_entry *(*decode)(struct hash128 key, struct str bytes);
     void (*free)(struct state_entry *entry);
 };
 
 struct state_options {
-    const char *path;        /* DATA/state.db */
-    size_t cache_bytes;      /* 0 = 512 MiB: what clean objects may take; dirty ones are on top until flushed */
+    const char *path;   /* DATA/state.db */
+    size_t cache_bytes; /* 0 = 512 MiB: what clean objects may take; dirty ones are on top until
+                           flushed */
 };
 
-MUST_USE enum status state_open(const struct state_options *options, struct state **ret_state, struct err *err);
+#define STATE_TABLES_MAX 8
+#define STATE_VALUE_BYTES_MAX ((size_t)1 << 20) /* a few counters, not a table */
+#define STATE_OBJECT_BYTES_MAX                                                                     \
+    ((size_t)16 << 20) /* encoded; a component of 1,000 identifiers is far below */
+
+/* Opens or makes the file. ST_CORRUPT or ST_CONFLICT: delete it, the journal has everything. */
+MUST_USE enum status state_open(const struct state_options *options, struct state **ret_state,
+                                struct err *err);
 /* Without a flush: what is dirty is lost, and the journal has it. */
 void state_close(struct state *state);
 /* Before the first get. The definition must outlive the state. */
@@ -52,39 +64,52 @@ void state_unlock(struct state *state);
 /* Between two events of a batch: let waiting readers in, and evict down to the bound. */
 void state_breathe(struct state *state);
 
-/* The object, from memory or file, or NULL when there is none. Stays valid until state_breathe or state_unlock. A
- * file that cannot be read is fatal: going on would fold on nothing. */
+/* The object, from memory or file, or NULL when there is none. Stays valid until state_breathe or
+ * state_unlock. A file that cannot be read is fatal: going on would fold on nothing. */
 struct state_entry *state_get(struct state_table *table, struct hash128 key);
-/* Add a new object under its entry.key, which must not exist. The table owns it from here. Dirty. */
+/* Add a new object under its entry.key, which must not exist. The table owns it from here. Dirty.
+ */
 void state_add(struct state_table *table, struct state_entry *entry);
 /* MUST be called before each change of an object that is in the table. */
 void state_change(struct state_table *table, struct state_entry *entry);
-/* Remove it, from memory now and from the file at the next flush. */
+/* Remove it, from memory now and from the file at the next flush. The entry is the cache's now. */
 void state_remove(struct state_table *table, struct state_entry *entry);
 
-/* Small named values that are written with each flush: the position, the dedup lengths, the counters. */
+/* Small named values that are written with each flush: the position, the dedup lengths, the
+ * counters. Names that begin with "store." are ours. */
 void state_set_value(struct state *state, const char *name, struct str value);
-/* Into `buf`; false if never set. */
+/* Appended to `buf`; false if never set. */
 bool state_value(struct state *state, const char *name, struct buf *buf);
 
-/* Freeze everything dirty, with the values, at the journal position that the values name. Needs the lock. */
+/* Freeze everything dirty, with the values, at the journal position that the values name. The flush
+ * of what was frozen before must have answered ST_OK (state_is_frozen is false). */
 void state_freeze(struct state *state);
-/* Write what was frozen in ONE transaction; takes the lock for short slices only. Call without the lock, from one
- * thread. ST_BUSY on a full disk: call it again later, nothing was committed. */
+/* True from a freeze until its flush has answered ST_OK. */
+bool state_is_frozen(const struct state *state);
+/* Write what was frozen in ONE transaction; takes the lock for short slices only. Call without the
+ * lock, from one thread. ST_BUSY on a full disk: call it again later, nothing was committed. */
 MUST_USE enum status state_flush(struct state *state, struct err *err);
-/* Move the WAL into the file; on its own thread, at leisure. `truncate` after an erase: no old page stays. */
+/* Move the WAL into the file; on its own thread, at leisure. `truncate` after an erase: no old page
+ * stays. */
 MUST_USE enum status state_checkpoint(struct state *state, bool truncate, struct err *err);
-/* A consistent copy of the file as of the last flush, at `path` (the journal's retention needs it). */
+/* A consistent copy of the file as of the last flush, at `path` (the journal's retention needs it).
+ * On the disk when it returns; whole or absent. */
 MUST_USE enum status state_snapshot(struct state *state, const char *path, struct err *err);
 
-/* Each object of a table, file and memory, in key order of the file; takes and gives back the lock in slices. The
- * state must have been flushed by the caller if it wants to see everything. Stops when `each` returns false. */
+/* Each object that is in the file, as memory has it now, in key order of the file (integers as
+ * signed); takes and gives back the lock in slices, so call it without. The caller flushes first if
+ * it wants to see everything. The entry is borrowed for the call of `each`, which runs under the
+ * lock and must not change or remove. Stops when `each` returns false. */
 typedef bool state_each(void *ctx, struct state_entry *entry);
-MUST_USE enum status state_scan(struct state_table *table, state_each *each, void *ctx, struct err *err);
+MUST_USE enum status state_scan(struct state_table *table, state_each *each, void *ctx,
+                                struct err *err);
 
 struct state_stats {
     uint64_t cached, dirty, loads, evictions, flushes;
-    size_t cache_bytes, filter_bytes;
+    uint64_t filtered;  /* misses that the filter answered */
+    size_t cache_bytes; /* clean objects and the maps */
+    size_t filter_bytes;
+    bool filters_ready;
     int64_t flush_last_us;
 };
 void state_stats(struct state *state, struct state_stats *ret_stats);

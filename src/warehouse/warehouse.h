@@ -1,12 +1,14 @@
-/* warehouse.h - events in columns: DuckDB behind one header, the only code that opens its files (DESIGN §9).
+/* warehouse.h - events in columns: DuckDB behind one header, the only code that opens its files
+ * (DESIGN §9).
  *
- * One file per month of received time under DATA/warehouse, named by a manifest (replaced by rename, synced); a
- * transaction writes to the newest only: rows, records, overrides, traits and the position commit together. A batch
- * is cut at the month's end by the caller's received times. Views: `events` (people resolved through overrides),
- * `people` and `records`; user SQL sees nothing else.
+ * One file per month of received time under DATA/warehouse, named by a manifest (replaced by
+ * rename, synced); a transaction writes to the newest only: rows, records, overrides, traits and
+ * the position commit together. A batch is cut at the month's end by the caller's received times.
+ * Views: `events` (people resolved through overrides), `people` and `records`; user SQL sees
+ * nothing else.
  *
- * Written by one thread (the pipeline); queries from any thread. Everything here can be rebuilt from the journal
- * while the journal has it. Depends on: base. Called by: pipeline, api. */
+ * Written by one thread (the pipeline); queries from any thread. Everything here can be rebuilt
+ * from the journal while the journal has it. Depends on: base. Called by: pipeline, api. */
 #ifndef WAREHOUSE_WAREHOUSE_H
 #define WAREHOUSE_WAREHOUSE_H
 
@@ -24,18 +26,21 @@ struct warehouse_options {
     const char *export_folder; /* DATA/export */
     struct disk *disk;         /* for the manifest */
     const struct clock *clock;
-    size_t memory_bytes;       /* DuckDB's memory_limit; 0 = min(25 % of RAM, 768 MiB) */
-    int threads;               /* 0 = cores */
+    size_t memory_bytes; /* DuckDB's memory_limit; 0 = min(25 % of RAM, 768 MiB) */
+    int threads;         /* 0 = cores */
 };
 
-MUST_USE enum status warehouse_open(const struct warehouse_options *options, struct warehouse **ret_warehouse,
-                                    struct err *err);
+MUST_USE enum status warehouse_open(const struct warehouse_options *options,
+                                    struct warehouse **ret_warehouse, struct err *err);
 void warehouse_close(struct warehouse *warehouse);
 
-/* The journal offset up to which everything is committed here: records at or after it are still to come. */
+/* The journal offset up to which everything is committed here: records at or after it are still to
+ * come. */
 uint64_t warehouse_position(const struct warehouse *warehouse);
 
-/* One stored event. Texts are copied. */
+/* One stored event. Texts are copied. Every warehouse_add_…: rows of journal records below the
+ * committed position are there already and are dropped, so a pipeline that folds again may hand
+ * over all it has; positions are below that of the commit that follows. */
 struct warehouse_event {
     uint64_t position;
     uint64_t visitor; /* 0 = none */
@@ -55,8 +60,9 @@ struct warehouse_event {
 };
 void warehouse_add_event(struct warehouse *warehouse, const struct warehouse_event *event);
 
-/* A journal record that is no stored event: duplicate, quarantined; for erase, and for GET /api/v1/records/{p}. The
- * view `records` shows these and the stored ones together: position, visitor, verdict, reason, source, received. */
+/* A journal record that is no stored event: duplicate, quarantined; for erase, and for GET
+ * /api/v1/records/{p}. The view `records` shows these and the stored ones together: position,
+ * visitor, verdict, reason, source, received. */
 struct warehouse_record {
     uint64_t position;
     uint64_t visitor;
@@ -66,17 +72,20 @@ struct warehouse_record {
 void warehouse_add_record(struct warehouse *warehouse, const struct warehouse_record *record);
 
 /* From this position on `visitor` belongs to `person`; the newest position wins. */
-void warehouse_add_override(struct warehouse *warehouse, uint64_t visitor, uint64_t person, uint64_t position);
-/* A trait of a visitor changed; `value` is JSON, empty = gone. Newest (time, position) wins in the view `people`. */
-void warehouse_add_trait(struct warehouse *warehouse, uint64_t visitor, struct str name, struct str value,
-                         int64_t time_us, uint64_t position);
+void warehouse_add_override(struct warehouse *warehouse, uint64_t visitor, uint64_t person,
+                            uint64_t position);
+/* A trait of a visitor changed; `value` is JSON, empty = gone. Newest (time, position) wins in the
+ * view `people`. */
+void warehouse_add_trait(struct warehouse *warehouse, uint64_t visitor, struct str name,
+                         struct str value, int64_t time_us, uint64_t position);
 /* A visitor was first seen: its identifier, for `people` and the digest. */
-void warehouse_add_visitor(struct warehouse *warehouse, uint64_t visitor, uint64_t person, struct str type,
-                           struct str value, uint64_t position);
+void warehouse_add_visitor(struct warehouse *warehouse, uint64_t visitor, uint64_t person,
+                           struct str type, struct str value, uint64_t position);
 
-/* Commit all that was added, together with `position`. ST_BUSY on a full disk: what was added is kept for a retry. */
-MUST_USE enum status warehouse_commit(struct warehouse *warehouse, uint64_t position, int64_t received_us,
-                                      struct err *err);
+/* Commit all that was added, together with `position`. ST_BUSY on a full disk: what was added is
+ * kept for a retry. */
+MUST_USE enum status warehouse_commit(struct warehouse *warehouse, uint64_t position,
+                                      int64_t received_us, struct err *err);
 
 struct warehouse_limits {
     int64_t time_us;   /* duckdb_interrupt after this; 0 = 30 s */
@@ -84,34 +93,41 @@ struct warehouse_limits {
     size_t bytes_max;  /* of JSON; 0 = 64 MiB */
 };
 
-/* A person's SQL: ONE SELECT over the views, at most two at once (ST_BUSY), inside the limits of DESIGN §9. Appends to
- * `json`: {"columns":[{"name","type"}],"rows":[[…]],"row_count":n,"truncated":false,"seconds":0.012}. DECIMAL and
- * BIGINT beyond 2^53 are written as JSON numbers with all digits. ST_INVALID carries the engine's message. */
+/* A person's SQL: ONE SELECT over the views, at most two at once (ST_BUSY), inside the limits of
+ * DESIGN §9. Appends to `json`:
+ * {"columns":[{"name","type"}],"rows":[[…]],"row_count":n,"truncated":false,"seconds":0.012}.
+ * DECIMAL and BIGINT beyond 2^53 are written as JSON numbers with all digits. ST_INVALID carries
+ * the engine's message. */
 MUST_USE enum status warehouse_sql(struct warehouse *warehouse, struct str sql,
-                                   const struct warehouse_limits *limits, struct buf *json, struct err *err);
+                                   const struct warehouse_limits *limits, struct buf *json,
+                                   struct err *err);
 /* Our own SQL, trusted: sees the tables; $1… bound from `params`. Same JSON. */
-MUST_USE enum status warehouse_query(struct warehouse *warehouse, const char *sql, const struct str *params,
-                                     size_t params_count, struct buf *json, struct err *err);
+MUST_USE enum status warehouse_query(struct warehouse *warehouse, const char *sql,
+                                     const struct str *params, size_t params_count,
+                                     struct buf *json, struct err *err);
 
 /* Positions of every journal record of these visitors, malloc'd for the caller. */
-MUST_USE enum status warehouse_positions_of(struct warehouse *warehouse, const uint64_t *visitors, size_t count,
-                                            uint64_t **ret_positions, size_t *ret_count, struct err *err);
-/* Drop everything of these visitors from every file, by writing each touched file anew under a new name (deleted
- * text stays in a DuckDB file until a rewrite); the manifest then names the new set and the old files are deleted.
- * `extra_positions`: records without a visitor (quarantined raw bytes) that go too. Exports are deleted. */
-MUST_USE enum status warehouse_erase(struct warehouse *warehouse, const uint64_t *visitors, size_t count,
-                                     const uint64_t *extra_positions, size_t extra_count, struct err *err);
+MUST_USE enum status warehouse_positions_of(struct warehouse *warehouse, const uint64_t *visitors,
+                                            size_t count, uint64_t **ret_positions,
+                                            size_t *ret_count, struct err *err);
+/* Drop everything of these visitors from every file, by writing each touched file anew under a new
+ * name (deleted text stays in a DuckDB file until a rewrite); the manifest then names the new set
+ * and the old files are deleted. No visitor may be 0. `extra_positions`: records without a visitor
+ * (quarantined raw bytes) that go too. Exports are deleted. */
+MUST_USE enum status warehouse_erase(struct warehouse *warehouse, const uint64_t *visitors,
+                                     size_t count, const uint64_t *extra_positions,
+                                     size_t extra_count, struct err *err);
 
-/* Parquet (zstd), one folder per day of event time, under a fresh folder of export_folder; its name is returned in
- * `folder`. Dates "YYYY-MM-DD", inclusive; empty = open. */
-MUST_USE enum status warehouse_export(struct warehouse *warehouse, struct str from_day, struct str to_day,
-                                      struct buf *folder, struct err *err);
+/* Parquet (zstd), one folder per day of event time, under a fresh folder of export_folder; its name
+ * is returned in `folder`. Dates "YYYY-MM-DD", inclusive; empty = open. */
+MUST_USE enum status warehouse_export(struct warehouse *warehouse, struct str from_day,
+                                      struct str to_day, struct buf *folder, struct err *err);
 
-/* Sum of 128-bit hashes (hash_public) of one line per event row, for `hezou doctor --digest`: (source, message id,
- * anchor "type:value", name, corrected time, properties, smallest identifier "type:value" of the person through the
- * view). Order-free. Also the number of rows. */
-MUST_USE enum status warehouse_digest(struct warehouse *warehouse, struct hash128 *ret_sum, uint64_t *ret_rows,
-                                      struct err *err);
+/* Sum of 128-bit hashes (hash_public) of one line per event row, for `hezou doctor --digest`:
+ * (source, message id, anchor "type:value", name, corrected time, properties, smallest identifier
+ * "type:value" of the person through the view). Order-free. Also the number of rows. */
+MUST_USE enum status warehouse_digest(struct warehouse *warehouse, struct hash128 *ret_sum,
+                                      uint64_t *ret_rows, struct err *err);
 
 struct warehouse_stats {
     uint64_t events, commits, files, bytes, overrides_tail;

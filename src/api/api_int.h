@@ -1,0 +1,50 @@
+/* api_int.h - what the files of this folder share: the handlers, and how they answer. */
+#ifndef API_API_INT_H
+#define API_API_INT_H
+
+#include "api/api.h"
+#include "base/json.h"
+
+struct api {
+    struct api_options options;
+    struct route *routes; /* routes.def, and /test/clock when the clock is virtual */
+    size_t routes_count;
+};
+
+#define ANSWER_BYTES_MAX ((size_t)128 << 20)
+
+/* One prototype per row of routes.def. */
+#define X(method, pattern, handler, scope, audit, limit)                                           \
+    void handler(void *ctx, struct http_request *request);
+#include "api/routes.def"
+#undef X
+void api_test_clock(void *ctx, struct http_request *request);
+
+/* Run `work` on a worker, after the position in the query's `after=` is reached; answers the
+ * failures itself. */
+void api_work(struct api *api, struct http_request *request, http_handler *work);
+/* The same, but without `after=` the work is done here and now (it takes microseconds). */
+void api_quick(struct api *api, struct http_request *request, http_handler *work);
+
+/* The end of every handler: `json` with `code` when the status is ST_OK, else the error. Releases `json`. */
+void api_finish(struct http_request *request, enum status status, int code, struct buf *json,
+                const struct err *err);
+
+/* {id} of the path, "type:value", in normal form in the request's arena. ST_INVALID, ST_NOT_FOUND
+ * for a blocked one. */
+MUST_USE enum status api_identifier(struct http_request *request, struct str id,
+                                    enum identifier_type *ret_type, struct str *ret_value,
+                                    struct err *err);
+/* The text of a path's parameter. */
+struct str api_param(struct api *api, struct http_request *request, const char *name);
+/* The body as a JSON object; the caller frees the document. */
+MUST_USE enum status api_body(struct http_request *request, yyjson_doc **ret_doc, struct err *err);
+
+/* Members for people: "2026-11-24T10:00:00.000000Z", or null for 0. */
+void api_put_time(struct buf *json, const char *name, int64_t us);
+/* Exact decimal from millionths: 12.5 */
+void api_put_micros(struct buf *json, const char *name, int64_t micros);
+void api_put_token(struct buf *json, const char *name, uint64_t offset);
+/* Ids are texts: prefix and number. */
+void api_put_id(struct buf *json, const char *name, const char *prefix, uint64_t id);
+#endif

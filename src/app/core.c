@@ -1,0 +1,198 @@
+/* core.c - opening a data directory.
+ *
+ * The order is the order of the layers, and of trust: version and lock first, then the secret by
+ * which identifiers are hashed, what we decided (facts), what happened (journal), its columns
+ * (warehouse), and last the pipeline that folds from where the state stands. */
+#include "app/core.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/hook.h"
+
+#define DATA_VERSION "hezou data 1\n"
+
+void core_path(const struct core *core, const char *name, char path[4096])
+{
+    snprintf(path, 4096, "%s/%s", core->data, name);
+}
+
+static enum status folder_make(const char *path, struct err *err)
+{
+    if (mkdir(path, 0700) != 0 && errno != EEXIST)
+        return err_set(err, ST_IO, "could not make the folder %s: %s", path, strerror(errno));
+    return ST_OK;
+}
+
+static enum status lock_take(struct core *core, struct err *err)
+{
+    char path[4096];
+    core_path(core, "lock", path);
+    enum status status = disk_open(&core->disk, path, O_RDWR | O_CREAT, &core->lock_fd, err);
+    if (status != ST_OK)
+        return status;
+    if (flock(core->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return ST_OK;
+    err_set(err, ST_CONFLICT, "the data directory %s is in use by another process", core->data);
+    return err_hint(err, ST_CONFLICT, "stop it, or give another --data");
+}
+
+/* A small file that must read `text`; made when the directory is new. */
+static enum status version_check(struct core *core, struct err *err)
+{
+    char path[4096];
+    char *bytes = NULL;
+    size_t n = 0;
+    core_path(core, "VERSION", path);
+    enum status status = disk_read_file(&core->disk, path, 64, &bytes, &n, err);
+    if (status == ST_NOT_FOUND)
+        return disk_write_file(&core->disk, path, STR(DATA_VERSION), err);
+    if (status != ST_OK)
+        return status;
+    bool same = str_is((struct str){bytes, n}, DATA_VERSION);
+    free(bytes);
+    if (same)
+        return ST_OK;
+    err_set(err, ST_CORRUPT, "%s was not made by this version of hezou", core->data);
+    return err_hint(err, ST_CORRUPT, "use the program that made it, or a newer one");
+}
+
+/* The key by which identifiers and message ids are hashed: without it an index cannot be read
+ * backwards. */
+static enum status secret_load(struct core *core, struct err *err)
+{
+    char path[4096];
+    char *bytes = NULL;
+    size_t n = 0;
+    core_path(core, "secret.key", path);
+    enum status status = disk_read_file(&core->disk, path, 64, &bytes, &n, err);
+    if (status == ST_NOT_FOUND) {
+        rng_bytes(&core->rng, core->key.bytes, sizeof core->key.bytes);
+        struct str key = {(const char *)core->key.bytes, sizeof core->key.bytes};
+        return disk_write_file(&core->disk, path, key, err);
+    }
+    if (status == ST_OK && n != sizeof core->key.bytes)
+        status = err_set(err, ST_CORRUPT, "%s is damaged; restore it from a backup", path);
+    if (status == ST_OK)
+        memcpy(core->key.bytes, bytes, sizeof core->key.bytes);
+    free(bytes);
+    return status;
+}
+
+static enum status facts_and_keys(struct core *core, struct err *err)
+{
+    char path[4096], owner[4096];
+    core_path(core, "facts.db", path);
+    core_path(core, "owner.key", owner);
+    enum status status = facts_open(path, &core->facts, err);
+    return status == ST_OK
+               ? access_open(core->facts, &core->rng, &core->clock, owner, &core->access, err)
+               : status;
+}
+
+static enum status journal_and_warehouse(struct core *core, const struct options *options,
+                                         struct err *err)
+{
+    char journal[4096], warehouse[4096], export[4096];
+    core_path(core, "journal", journal);
+    core_path(core, "warehouse", warehouse);
+    core_path(core, "export", export);
+    struct log_options log_options = {
+        .folder = journal,
+        .disk = &core->disk,
+        .clock = &core->clock,
+        .segment_bytes = (uint64_t)option_number(options, OPTION_SEGMENT) << 20,
+        .size_max = (uint64_t)option_number(options, OPTION_JOURNAL) << 20,
+        .inflight_max = (size_t)option_number(options, OPTION_INFLIGHT) << 10,
+        .bug_ack_before_sync = hook_bug("ack_before_sync"),
+    };
+    enum status status = log_open(&log_options, &core->log, err);
+    if (status != ST_OK)
+        return status;
+    struct warehouse_options warehouse_options = {
+        .folder = warehouse,
+        .export_folder = export,
+        .disk = &core->disk,
+        .clock = &core->clock,
+        .memory_bytes = (size_t)option_number(options, OPTION_WAREHOUSE_MEMORY) << 20,
+    };
+    return warehouse_open(&warehouse_options, &core->warehouse, err);
+}
+
+static enum status pipeline_begin(struct core *core, const struct options *options, struct err *err)
+{
+    struct pipeline_options pipeline_options = {
+        .log = core->log,
+        .warehouse = core->warehouse,
+        .access = core->access,
+        .clock = &core->clock,
+        .disk = &core->disk,
+        .key = &core->key,
+        .data = core->data,
+        .cache_bytes = (size_t)option_number(options, OPTION_CACHE) << 20,
+        .bug_cursor_before_effect = hook_bug("cursor_before_effect"),
+        .bug_dedup_off_by_one = hook_bug("dedup_off_by_one"),
+    };
+    enum status status = pipeline_open(&pipeline_options, &core->pipeline, err);
+    if (status == ST_OK)
+        pipeline_start(core->pipeline);
+    return status;
+}
+
+static enum status clock_choose(struct core *core, const struct options *options, struct err *err)
+{
+    struct clock system;
+    clock_init_system(&system);
+    const char *kind = option_text(options, OPTION_CLOCK);
+    if (strcmp(kind, "virtual") == 0)
+        clock_init_virtual(&core->clock, clock_now_us(&system));
+    else if (strcmp(kind, "system") == 0)
+        core->clock = system;
+    else
+        return err_set(err, ST_INVALID, "--clock is system or virtual, not %s", kind);
+    return ST_OK;
+}
+
+enum status core_open(struct core *core, const struct options *options, struct err *err)
+{
+    *core = (struct core){.lock_fd = -1};
+    rng_init_system(&core->rng);
+    disk_init(&core->disk);
+    snprintf(core->data, sizeof core->data, "%s", option_text(options, OPTION_DATA));
+    enum status status = clock_choose(core, options, err);
+    if (status == ST_OK)
+        status = folder_make(core->data, err);
+    if (status == ST_OK)
+        status = lock_take(core, err);
+    if (status == ST_OK)
+        status = version_check(core, err);
+    if (status == ST_OK)
+        status = secret_load(core, err);
+    if (status == ST_OK)
+        status = facts_and_keys(core, err);
+    if (status == ST_OK)
+        status = journal_and_warehouse(core, options, err);
+    if (status == ST_OK)
+        status = pipeline_begin(core, options, err);
+    if (status != ST_OK)
+        core_close(core);
+    return status;
+}
+
+void core_close(struct core *core)
+{
+    pipeline_close(core->pipeline);
+    warehouse_close(core->warehouse);
+    log_close(core->log);
+    access_close(core->access);
+    facts_close(core->facts);
+    if (core->lock_fd >= 0)
+        close(core->lock_fd);
+    *core = (struct core){.lock_fd = -1};
+}

@@ -1,0 +1,299 @@
+/* serve.c - wiring: one process, one data directory, all roles.
+ *
+ * A request finds its row in the table of the door (collect) or of the API; the row's scope is
+ * checked here, once, for all. Collection routes have no scope, because their keys travel in many
+ * forms and are checked by the door itself. */
+#include "app/serve.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "api/api.h"
+#include "base/check.h"
+#include "base/metric.h"
+#include "collect/collect.h"
+#include "net/http.h"
+#include "net/route.h"
+#include "privacy/privacy.h"
+
+#define STOP_GRACE_US (5 * US_PER_S)
+
+struct server {
+    struct core core;
+    struct privacy *privacy;
+    struct collect *collect;
+    struct api *api;
+    struct http_server *http;
+    const struct route *doors, *rooms; /* collect's routes, api's routes */
+    size_t doors_count, rooms_count;
+    bool was_empty;
+    char url[128];
+};
+
+/* --- one request
+ * --------------------------------------------------------------------------------------------------
+ */
+
+static struct str bearer(struct http_request *request)
+{
+    struct str header = http_header(request, "Authorization");
+    struct str word = STR("Bearer ");
+    if (header.n > word.n && str_eq_nocase((struct str){header.p, word.n}, word))
+        return str_trim((struct str){header.p + word.n, header.n - word.n});
+    return (struct str){NULL, 0};
+}
+
+static enum status scope_check(struct server *server, const struct route *route,
+                               struct http_request *request, struct err *err)
+{
+    struct access_grant grant;
+    if (route->scope == SCOPE_NONE)
+        return ST_OK;
+    struct str key = bearer(request);
+    if (key.n == 0) {
+        err_set(err, ST_UNAUTHORIZED, "this route needs a secret key");
+        return err_hint(err, ST_UNAUTHORIZED, "send it as Authorization: Bearer KEY");
+    }
+    enum status status = access_check(server->core.access, key, &grant, err);
+    if (status != ST_OK)
+        return status;
+    if ((grant.scopes & route->scope) != route->scope)
+        return err_set(err, ST_FORBIDDEN, "the key lacks the scope that this route needs");
+    return ST_OK;
+}
+
+static const struct route *route_of(struct server *server, struct http_request *request,
+                                    void **ret_ctx, bool *ret_known)
+{
+    bool door_known = false, room_known = false;
+    struct str method = http_method(request), path = http_path(request);
+    const struct route *route =
+        route_find(server->doors, server->doors_count, method, path, &door_known);
+    *ret_ctx = server->collect;
+    if (route == NULL) {
+        route = route_find(server->rooms, server->rooms_count, method, path, &room_known);
+        *ret_ctx = server->api;
+    }
+    *ret_known = door_known || room_known;
+    return route;
+}
+
+static void handle(void *ctx, struct http_request *request)
+{
+    struct server *server = ctx;
+    void *module;
+    bool known;
+    struct err err;
+    const struct route *route = route_of(server, request, &module, &known);
+    if (route == NULL && known) {
+        http_reply(request, 405, "text/plain; charset=utf-8",
+                   STR("this path does not take that method\n"));
+        return;
+    }
+    enum status status = route == NULL
+                             ? err_set(&err, ST_NOT_FOUND, "there is nothing at this path")
+                             : scope_check(server, route, request, &err);
+    if (status == ST_OK)
+        route->handle(module, request);
+    else
+        http_reply_error(request, &err);
+}
+
+static size_t body_limit(void *ctx, struct http_request *request)
+{
+    void *module;
+    bool known;
+    const struct route *route = route_of(ctx, request, &module, &known);
+    return route == NULL ? 0 : route->body_limit;
+}
+
+/* --- figures of the network and the door
+ * -------------------------------------------------------------------------- */
+
+static void write_metrics(void *ctx, struct buf *out)
+{
+    struct server *server = ctx;
+    struct http_stats http;
+    struct collect_stats collect;
+    struct privacy_stats privacy;
+    http_stats(server->http, &http);
+    collect_stats(server->collect, &collect);
+    privacy_stats(server->privacy, &privacy);
+    metric_put(out, "hezou_http_requests_total", "counter", "Requests since the start.",
+               http.requests);
+    metric_put(out, "hezou_http_refused_total", "counter", "Requests refused before a handler.",
+               http.refused);
+    metric_put(out, "hezou_http_swept_total", "counter", "Connections ended because they dripped.",
+               http.swept);
+    metric_put(out, "hezou_http_connections", "gauge", "Open connections.", http.connections);
+    metric_put(out, "hezou_http_inflight_bytes", "gauge", "Bytes of bodies in hand.",
+               http.inflight_bytes);
+    metric_put(out, "hezou_collect_events_total", "counter", "Events taken by the door.",
+               collect.events);
+    metric_put(out, "hezou_collect_quarantined_total", "counter",
+               "Events the door could not translate.", collect.quarantined);
+    metric_put(out, "hezou_collect_duplicates_known_total", "counter",
+               "Events the door already knew.", collect.duplicates_known);
+    metric_put(out, "hezou_collect_crc_mismatch_total", "counter",
+               "Records whose crc did not fit (kept).", collect.crc_mismatches);
+    metric_put(out, "hezou_collect_refused_total", "counter", "Requests answered 503 by the door.",
+               collect.refused);
+    metric_put(out, "hezou_denied_consent_total", "counter", "Events not kept: no consent.",
+               privacy.denied_consent);
+    metric_put(out, "hezou_denied_gpc_total", "counter", "Events not kept: Sec-GPC.",
+               privacy.denied_gpc);
+}
+
+/* --- start and stop
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static enum status doors_open(struct server *server, const struct options *options, struct err *err)
+{
+    struct privacy_options privacy_options = {
+        .category = str_of(option_text(options, OPTION_CONSENT)),
+        .ignore_gpc = option_is_set(options, OPTION_IGNORE_GPC),
+    };
+    struct core *core = &server->core;
+    server->privacy = privacy_new(&privacy_options);
+    struct collect_options collect_options = {
+        .log = core->log,
+        .access = core->access,
+        .clean = pipeline_clean(core->pipeline),
+        .privacy = server->privacy,
+        .rng = &core->rng,
+    };
+    server->collect = collect_new(&collect_options);
+    server->doors = collect_routes(&server->doors_count);
+    struct api_options api_options = {
+        .log = core->log,
+        .pipeline = core->pipeline,
+        .warehouse = core->warehouse,
+        .access = core->access,
+        .facts = core->facts,
+        .clock = &core->clock,
+        .write_metrics = write_metrics,
+        .metrics_ctx = server,
+    };
+    server->api = api_new(&api_options);
+    server->rooms = api_routes(server->api, &server->rooms_count);
+    return api_erasures_resume(server->api, err);
+}
+
+static enum status listen_at(struct server *server, const struct options *options, struct err *err)
+{
+    char path[4096];
+    struct http_options http_options = {
+        .address = option_text(options, OPTION_ADDRESS),
+        .port = (int)option_number(options, OPTION_PORT),
+        .threads = (int)option_number(options, OPTION_THREADS),
+        .inflight_max = (size_t)option_number(options, OPTION_INFLIGHT) << 10,
+        .body_limit = body_limit,
+        .handle = handle,
+        .ctx = server,
+    };
+    enum status status = http_start(&http_options, &server->http, err);
+    if (status != ST_OK)
+        return status;
+    snprintf(server->url, sizeof server->url, "http://%s:%d", http_options.address,
+             http_port(server->http));
+    core_path(&server->core, "listen", path);
+    return disk_write_file(&server->core.disk, path, str_of(server->url), err);
+}
+
+enum status server_start(const struct options *options, struct server **ret_server, struct err *err)
+{
+    struct server *server = mem_zero(sizeof *server);
+    enum status status = core_open(&server->core, options, err);
+    if (status != ST_OK) {
+        free(server);
+        return status;
+    }
+    server->was_empty = log_end(server->core.log) == LOG_FIRST_OFFSET;
+    status = doors_open(server, options, err);
+    if (status == ST_OK)
+        status = listen_at(server, options, err);
+    if (status != ST_OK) {
+        server_stop(server);
+        return status;
+    }
+    *ret_server = server;
+    return ST_OK;
+}
+
+const char *server_url(const struct server *server)
+{
+    return server->url;
+}
+
+bool server_is_empty(const struct server *server)
+{
+    return server->was_empty;
+}
+
+uint64_t server_replayed_bytes(const struct server *server)
+{
+    struct pipeline_stats stats;
+    pipeline_stats(server->core.pipeline, &stats);
+    return stats.replayed_bytes;
+}
+
+void server_stop(struct server *server)
+{
+    char path[4096];
+    struct err err;
+    if (server == NULL)
+        return;
+    core_path(&server->core, "listen", path);
+    if (server->http != NULL)
+        http_stop(server->http, STOP_GRACE_US);
+    if (server->url[0] != '\0' && disk_remove(&server->core.disk, path, &err) != ST_OK)
+        fprintf(stderr, "hezou: %s\n", err.message);
+    api_free(server->api);
+    collect_free(server->collect);
+    privacy_free(server->privacy);
+    core_close(&server->core);
+    free(server);
+}
+
+static sigset_t stop_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    return set;
+}
+
+void signals_block(void)
+{
+    sigset_t set = stop_signals();
+    CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+    signal(SIGPIPE, SIG_IGN);
+}
+
+void signals_wait(void)
+{
+    int which;
+    sigset_t set = stop_signals();
+    CHECK(sigwait(&set, &which) == 0);
+}
+
+enum status serve(const struct options *options, struct err *err)
+{
+    struct server *server = NULL;
+    signals_block();
+    enum status status = server_start(options, &server, err);
+    if (status != ST_OK)
+        return status;
+    if (server_replayed_bytes(server) > 0)
+        fprintf(stderr, "hezou: %s %llu\n", text_in(options->language, TEXT_REPLAYING),
+                (unsigned long long)server_replayed_bytes(server));
+    fprintf(stderr, "hezou: %s %s\n", text_in(options->language, TEXT_LISTENING),
+            server_url(server));
+    signals_wait();
+    fprintf(stderr, "hezou: %s\n", text_in(options->language, TEXT_STOPPING));
+    server_stop(server);
+    return ST_OK;
+}

@@ -1,0 +1,39 @@
+/* hook.c - dying at a named point, being wrong on demand.
+ *
+ * The environment is read at each passing, not remembered: a test that forks sets the variable in
+ * its child, after the parent has passed points itself. Without the variable a passing costs one
+ * getenv. Compiled in every build, so that a unit test can have points of its own; a product that
+ * passes none does not link this file. */
+#ifndef HEZOU_TEST_HOOKS
+#define HEZOU_TEST_HOOKS 1
+#endif
+#include "base/hook.h"
+
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+void hook_hit(const char *name)
+{
+    static uint64_t hits; /* of the one point that CRASH_AT names */
+    const char *at = getenv("CRASH_AT");
+    if (at == NULL)
+        return;
+    size_t n = strcspn(at, ":");
+    if (strlen(name) != n || strncmp(at, name, n) != 0)
+        return;
+    uint64_t wanted = at[n] == ':' ? strtoull(at + n + 1, NULL, 10) : 1;
+    if (__atomic_add_fetch(&hits, 1, __ATOMIC_RELAXED) != wanted)
+        return;
+    kill(getpid(), SIGKILL);
+    for (;;)
+        pause(); /* the signal may arrive at another thread first */
+}
+
+bool hook_bug(const char *name)
+{
+    const char *bug = getenv("HEZOU_BUG");
+    return bug != NULL && strcmp(bug, name) == 0;
+}

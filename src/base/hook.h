@@ -1,0 +1,25 @@
+/* hook.h - points at which a test may kill the process, and bugs that a test may switch on.
+ *
+ * Only the test build (-DHEZOU_TEST_HOOKS) has them; elsewhere a point is nothing and every bug is
+ * off, so neither the checks nor their names are in the product.
+ *
+ *   CRASH_AT=name:n   SIGKILL at the n-th passing of HOOK("name") (":n" may be missing: the first)
+ *   HEZOU_BUG=name    hook_bug("name") is true: the suite must notice */
+#ifndef BASE_HOOK_H
+#define BASE_HOOK_H
+
+#include <stdbool.h>
+
+#ifdef HEZOU_TEST_HOOKS
+void hook_hit(const char *name);
+bool hook_bug(const char *name);
+#define HOOK(name) hook_hit(name)
+#else
+#define HOOK(name) ((void)0)
+static inline bool hook_bug(const char *name)
+{
+    (void)name;
+    return false;
+}
+#endif
+#endif

@@ -1,0 +1,319 @@
+/* pipeline.c - the loop that turns journal records into state and rows; the steps below ARE the
+ * picture.
+ *
+ * One thread gathers synced records into a batch, runs it through the table of steps, and at the
+ * batch's end commits the warehouse and flushes the state when they are due. The order is what
+ * makes a crash harmless:
+ *
+ *   1. steps fold a whole batch in memory (state) and into the warehouse's pending rows;
+ *   2. the warehouse commits rows and position P together;
+ *   3. the state is frozen at P only after 2, and written with P in one transaction.
+ *
+ * So state position <= warehouse position <= journal end, always. A restart folds again from the
+ * state's position; the warehouse takes only rows at or after its own. Invariants, checked: a batch
+ * never spans two months of received time; positions only grow. */
+#include "pipeline/pipeline_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/hook.h"
+
+static const struct step {
+    const char *name;
+    void (*run)(struct pipeline *pipeline, struct batch *batch);
+} steps[] = {
+    {"clean", step_clean},         /* one definition of every value, one verdict for every event */
+    {"identity", step_identity},   /* which person */
+    {"profile", step_profile},     /* what is known of them */
+    {"warehouse", step_warehouse}, /* rows for reports */
+};
+
+#define STEPS (sizeof steps / sizeof steps[0])
+
+/* Months of received time since year 0: a warehouse file holds one. */
+static int month_of(int64_t received_us)
+{
+    time_t seconds = (time_t)(received_us / US_PER_S);
+    struct tm tm;
+    gmtime_r(&seconds, &tm);
+    return tm.tm_year * 12 + tm.tm_mon;
+}
+
+static bool next_record(struct pipeline *pipeline, struct log_record *ret_record)
+{
+    if (pipeline->pending_set) {
+        *ret_record = pipeline->pending;
+        pipeline->pending_set = false;
+        return true;
+    }
+    return log_reader_next(pipeline->reader, ret_record);
+}
+
+/* Take what the reader holds, up to the batch's bounds or the month's end. False when it holds
+ * nothing. */
+static bool batch_gather(struct pipeline *pipeline, struct batch *batch)
+{
+    arena_reset(&batch->arena);
+    batch->items = ARENA_ARRAY(&batch->arena, struct item, BATCH_RECORDS_MAX);
+    batch->count = 0;
+    int month = 0;
+    struct log_record record;
+    while (batch->count < BATCH_RECORDS_MAX && next_record(pipeline, &record)) {
+        int record_month = month_of(record.received_us);
+        if (batch->count > 0 && record_month != month) {
+            pipeline->pending = record;
+            pipeline->pending_set = true;
+            break;
+        }
+        CHECK(record.next > record.offset && record.offset >= batch->end);
+        month = record_month;
+        batch->items[batch->count++].record = record;
+        batch->end = record.next;
+        batch->received_us = record.received_us;
+    }
+    return batch->count > 0;
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static void batch_run(struct pipeline *pipeline, struct batch *batch)
+{
+    for (size_t i = 0; i < STEPS; i++) {
+        int64_t start = now_ns();
+        steps[i].run(pipeline, batch);
+        __atomic_add_fetch(&pipeline->stats.step_ns[i], (uint64_t)(now_ns() - start),
+                           __ATOMIC_RELAXED);
+    }
+    pipeline->folded_end = batch->end;
+    pipeline->folded_us = batch->received_us;
+    if (pipeline->commit_due_us == 0)
+        pipeline->commit_due_us = monotonic_us() + COMMIT_US;
+    pthread_mutex_lock(&pipeline->mutex);
+    struct pipeline_stats *stats = &pipeline->stats;
+    CHECK(batch->end > stats->position);
+    stats->position = batch->end;
+    stats->records += batch->count;
+    for (size_t i = 0; i < batch->count; i++) {
+        enum clean_verdict verdict = batch->items[i].event.verdict;
+        stats->stored += verdict == CLEAN_STORED;
+        stats->duplicates += verdict == CLEAN_DUPLICATE;
+        stats->quarantined += verdict == CLEAN_QUARANTINED;
+    }
+    pthread_mutex_unlock(&pipeline->mutex);
+}
+
+/* Wait, unless the end has come: true then. */
+bool pipeline_pause(struct pipeline *pipeline, int64_t us)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t nanoseconds = until.tv_nsec + us * 1000;
+    until.tv_sec += nanoseconds / 1000000000;
+    until.tv_nsec = nanoseconds % 1000000000;
+    pthread_mutex_lock(&pipeline->mutex);
+    if (!pipeline->stopping)
+        pthread_cond_timedwait(&pipeline->changed, &pipeline->mutex, &until);
+    bool stopping = pipeline->stopping;
+    pthread_mutex_unlock(&pipeline->mutex);
+    return stopping;
+}
+
+/* Commit what the warehouse holds; a full disk is waited out, the journal keeps what comes
+ * meanwhile. */
+static void commit(struct pipeline *pipeline)
+{
+    struct warehouse *warehouse = pipeline->options.warehouse;
+    struct err err;
+    /* Folding again after a crash, the warehouse is ahead and has been given nothing. */
+    while (pipeline->folded_end > warehouse_position(warehouse) &&
+           warehouse_commit(warehouse, pipeline->folded_end, pipeline->folded_us, &err) != ST_OK) {
+        if (err.status != ST_BUSY)
+            fatal("could not write the warehouse: %s", err.message);
+        if (pipeline_pause(pipeline, RETRY_US))
+            return; /* stopping: not committed, the next start folds it again */
+    }
+    HOOK("pipeline_committed");
+    pipeline->rows_since_commit = 0;
+    pipeline->commit_due_us = 0;
+    pthread_mutex_lock(&pipeline->mutex);
+    pipeline->stats.warehouse_position = warehouse_position(warehouse);
+    pthread_mutex_unlock(&pipeline->mutex);
+}
+
+void pipeline_commit(struct pipeline *pipeline)
+{
+    if (pipeline->commit_due_us != 0)
+        commit(pipeline);
+}
+
+static void commit_if_due(struct pipeline *pipeline, bool at_once)
+{
+    if (pipeline->commit_due_us == 0)
+        return;
+    if (at_once || pipeline->rows_since_commit >= COMMIT_ROWS ||
+        monotonic_us() >= pipeline->commit_due_us || pipeline_waiters_any(pipeline))
+        commit(pipeline);
+}
+
+static bool is_stopping(struct pipeline *pipeline)
+{
+    pthread_mutex_lock(&pipeline->mutex);
+    bool stopping = pipeline->stopping;
+    pthread_mutex_unlock(&pipeline->mutex);
+    return stopping;
+}
+
+/* How long the next fill may wait: until the commit or the flush that is due. */
+static int64_t wait_us(struct pipeline *pipeline)
+{
+    int64_t until = pipeline->commit_due_us != 0 && pipeline->commit_due_us < pipeline->flush_due_us
+                        ? pipeline->commit_due_us
+                        : pipeline->flush_due_us;
+    int64_t left = until - monotonic_us();
+    return left < 0 ? 0 : left;
+}
+
+/* Rows of last month are committed before the first of this one is added. */
+static void commit_at_month_end(struct pipeline *pipeline, const struct batch *batch)
+{
+    if (pipeline->commit_due_us != 0 &&
+        month_of(batch->received_us) != month_of(pipeline->folded_us))
+        commit(pipeline);
+}
+
+static void *fold_main(void *ctx)
+{
+    struct pipeline *pipeline = ctx;
+    struct batch *batch = &pipeline->batch;
+    while (!is_stopping(pipeline)) {
+        if (batch_gather(pipeline, batch)) {
+            commit_at_month_end(pipeline, batch);
+            batch_run(pipeline, batch);
+            commit_if_due(pipeline, false);
+            pipeline_flush_if_due(pipeline);
+            pipeline_waiters_serve(pipeline);
+            continue;
+        }
+        commit_if_due(pipeline, false);
+        pipeline_flush_if_due(pipeline);
+        pipeline_waiters_serve(pipeline);
+        struct err err;
+        bool any = false;
+        if (log_reader_fill(pipeline->reader, BATCH_BYTES_MAX, wait_us(pipeline), &any, &err) !=
+            ST_OK)
+            fatal("could not read the journal: %s", err.message);
+    }
+    commit_if_due(pipeline, true);
+    return NULL;
+}
+
+enum status pipeline_open(const struct pipeline_options *options, struct pipeline **ret_pipeline,
+                          struct err *err)
+{
+    struct pipeline *pipeline = mem_zero(sizeof *pipeline);
+    pipeline->options = *options;
+    pthread_mutex_init(&pipeline->mutex, NULL);
+    pthread_mutex_init(&pipeline->erase_mutex, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&pipeline->changed, &monotonic);
+    arena_init(&pipeline->batch.arena);
+
+    enum status status = pipeline_state_open(pipeline, err);
+    uint64_t from = pipeline->stats.state_position;
+    if (status == ST_OK)
+        status = log_reader_open(options->log, from, &pipeline->reader, err);
+    if (status == ST_OK && warehouse_position(options->warehouse) > log_end(options->log))
+        status =
+            err_set(err, ST_CORRUPT, "the warehouse stands at %llu, after the journal's end %llu",
+                    (unsigned long long)warehouse_position(options->warehouse),
+                    (unsigned long long)log_end(options->log));
+    if (status != ST_OK) {
+        pipeline_close(pipeline);
+        return status;
+    }
+    pipeline->batch.end = from;
+    pipeline->stats.position = from;
+    pipeline->stats.warehouse_position = warehouse_position(options->warehouse);
+    pipeline->replay_end = log_end(options->log);
+    pipeline->stats.replayed_bytes = pipeline->replay_end - from;
+    *ret_pipeline = pipeline;
+    return ST_OK;
+}
+
+void pipeline_start(struct pipeline *pipeline)
+{
+    CHECK(!pipeline->started);
+    pipeline->started = true;
+    pipeline->flush_due_us = monotonic_us() + FLUSH_US;
+    CHECK(pthread_create(&pipeline->fold_thread, NULL, fold_main, pipeline) == 0);
+    CHECK(pthread_create(&pipeline->flush_thread, NULL, pipeline_flush_main, pipeline) == 0);
+}
+
+void pipeline_close(struct pipeline *pipeline)
+{
+    if (pipeline == NULL)
+        return;
+    if (pipeline->started) {
+        struct err err;
+        if (pipeline_flush(pipeline, &err) != ST_OK) /* only means a longer replay */
+            fprintf(stderr, "hezou: the state was not flushed: %s\n", err.message);
+        pthread_mutex_lock(&pipeline->mutex);
+        pipeline->stopping = true;
+        pthread_cond_broadcast(&pipeline->changed);
+        pthread_mutex_unlock(&pipeline->mutex);
+        log_wake(pipeline->options.log);
+        pthread_join(pipeline->fold_thread, NULL);
+        pthread_join(pipeline->flush_thread, NULL);
+    }
+    pipeline_waiters_end(pipeline);
+    log_reader_close(pipeline->reader);
+    clean_close(pipeline->clean);
+    profile_close(pipeline->profile);
+    identity_close(pipeline->identity);
+    state_close(pipeline->state);
+    arena_done(&pipeline->batch.arena);
+    pthread_cond_destroy(&pipeline->changed);
+    pthread_mutex_destroy(&pipeline->mutex);
+    pthread_mutex_destroy(&pipeline->erase_mutex);
+    free(pipeline);
+}
+
+struct state *pipeline_state(struct pipeline *pipeline)
+{
+    return pipeline->state;
+}
+
+struct identity *pipeline_identity(struct pipeline *pipeline)
+{
+    return pipeline->identity;
+}
+
+struct profile *pipeline_profile(struct pipeline *pipeline)
+{
+    return pipeline->profile;
+}
+
+struct clean *pipeline_clean(struct pipeline *pipeline)
+{
+    return pipeline->clean;
+}
+
+void pipeline_stats(struct pipeline *pipeline, struct pipeline_stats *ret_stats)
+{
+    uint64_t end = log_end(pipeline->options.log);
+    pthread_mutex_lock(&pipeline->mutex);
+    *ret_stats = pipeline->stats;
+    pthread_mutex_unlock(&pipeline->mutex);
+    ret_stats->lag_bytes = end > ret_stats->position ? end - ret_stats->position : 0;
+    ret_stats->caught_up = ret_stats->position >= pipeline->replay_end;
+}

@@ -1,0 +1,295 @@
+/* pipeline_erase.c - forget a person everywhere, so that a byte scan of the data directory finds
+ * nothing.
+ *
+ * The order (DESIGN §4): ledger entry in facts.db (the caller's) → an erase record in the journal,
+ * which names identifiers by keyed hash only → the fold at its position drops the component → the
+ * state is flushed, with the list of visitors → journal payloads are overwritten, warehouse files
+ * rewritten, state file and snapshots cleaned → the list goes.
+ *
+ * The list of visitors and identifiers stands in a state value until all is done: a crash at any
+ * point leaves either the record to be folded again or the list to go on with
+ * (pipeline_erase_finish, called for each open ledger entry at start). Quarantined raw bytes carry
+ * no anchor: they are searched for the identifiers. */
+#include "pipeline/pipeline_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/hook.h"
+
+#define LIST_BYTES_MAX ((size_t)1 << 20)
+#define SEARCH_MIN_BYTES 4 /* a shorter identifier would be "found" in everything */
+
+static void list_name(uint64_t ledger_id, char name[40])
+{
+    snprintf(name, 40, "erase.%llu", (unsigned long long)ledger_id);
+}
+
+/* What must still be found and overwritten. */
+struct targets {
+    uint64_t *visitors;
+    struct str *values; /* identifier texts */
+    size_t count;
+};
+
+static void list_encode(const struct identity_member *members, size_t count, struct buf *buf)
+{
+    buf_varint(buf, count);
+    for (size_t i = 0; i < count; i++) {
+        buf_u64(buf, members[i].visitor.v);
+        buf_blob(buf, members[i].value);
+    }
+}
+
+static bool list_decode(struct str bytes, struct arena *arena, struct targets *ret_targets)
+{
+    struct cursor cursor = cursor_of(bytes);
+    uint64_t count = cursor_varint(&cursor);
+    if (cursor.bad || count > bytes.n)
+        return false;
+    struct targets targets = {
+        .visitors = ARENA_ARRAY(arena, uint64_t, count),
+        .values = ARENA_ARRAY(arena, struct str, count),
+        .count = (size_t)count,
+    };
+    for (size_t i = 0; i < count; i++) {
+        targets.visitors[i] = cursor_u64(&cursor);
+        targets.values[i] = arena_copy(arena, cursor_blob(&cursor));
+    }
+    *ret_targets = targets;
+    return !cursor.bad && cursor_at_end(&cursor);
+}
+
+void pipeline_erase_fold(struct pipeline *pipeline, struct item *item, struct arena *arena)
+{
+    struct err err;
+    struct erasure erasure;
+    if (erasure_decode(item->record.payload, arena, &erasure, &err) != ST_OK ||
+        identity_erase(pipeline->identity, erasure.hashes, erasure.hashes_count, arena,
+                       &item->erased, &item->erased_count, &err) != ST_OK)
+        return; /* nobody of that name (any more): a replay after the erase */
+    char name[40];
+    struct buf list;
+    list_name(erasure.ledger_id, name);
+    buf_init(&list, LIST_BYTES_MAX);
+    list_encode(item->erased, item->erased_count, &list);
+    CHECK(!list.overflow);
+    state_set_value(pipeline->state, name, buf_view(&list));
+    buf_done(&list);
+}
+
+/* --- the worker's half
+ * -------------------------------------------------------------------------------------------- */
+
+static bool contains(struct str bytes, const struct targets *targets)
+{
+    for (size_t i = 0; i < targets->count; i++) {
+        struct str value = targets->values[i];
+        if (value.n >= SEARCH_MIN_BYTES && memmem(bytes.p, bytes.n, value.p, value.n) != NULL)
+            return true;
+    }
+    return false;
+}
+
+struct positions {
+    uint64_t *p;
+    size_t count, capacity;
+};
+
+static void positions_add(struct positions *positions, uint64_t position)
+{
+    if (positions->count == positions->capacity) {
+        positions->capacity = positions->capacity == 0 ? 64 : positions->capacity * 2;
+        positions->p = mem_grow(positions->p, positions->capacity * sizeof *positions->p);
+    }
+    positions->p[positions->count++] = position;
+}
+
+/* The quarantined records whose raw bytes name one of the identifiers. */
+static enum status quarantine_search(struct pipeline *pipeline, const struct targets *targets,
+                                     struct positions *positions, struct err *err)
+{
+    struct buf json, bytes;
+    struct log_record record;
+    yyjson_doc *doc = NULL;
+    buf_init(&json, (size_t)1 << 30);
+    buf_init(&bytes, LIMIT_INFLATED_BYTES * 2);
+    enum status status = warehouse_query(
+        pipeline->options.warehouse,
+        "SELECT position FROM records WHERE verdict = 'quarantined' ORDER BY position", NULL, 0,
+        &json, err);
+    if (status == ST_OK)
+        status = json_parse(NULL, buf_view(&json), &doc, err);
+    yyjson_val *row;
+    yyjson_arr_iter rows;
+    yyjson_arr_iter_init(yyjson_obj_get(yyjson_doc_get_root(doc), "rows"), &rows);
+    while (status == ST_OK && (row = yyjson_arr_iter_next(&rows)) != NULL) {
+        uint64_t position = yyjson_get_uint(yyjson_arr_get_first(row));
+        buf_reset(&bytes);
+        enum status found = log_read_at(pipeline->options.log, position, &bytes, &record, err);
+        if (found == ST_OK && contains(record.payload, targets))
+            positions_add(positions, position);
+        else if (found != ST_OK && found != ST_GONE)
+            status = found;
+    }
+    yyjson_doc_free(doc);
+    buf_done(&json);
+    buf_done(&bytes);
+    return status;
+}
+
+/* Remember the message ids of what goes: a rebuild will not find them in the journal any more, and
+ * a client's retry or a second import of the file must not bring the events back. */
+static enum status ids_bury(struct pipeline *pipeline, const uint64_t *positions, size_t count,
+                            struct err *err)
+{
+    struct buf bytes;
+    struct log_record record;
+    struct event event;
+    struct hash128 *ids = mem_zero(count * sizeof *ids);
+    size_t ids_count = 0;
+    enum status status = ST_OK;
+    buf_init(&bytes, LIMIT_INFLATED_BYTES * 2);
+    for (size_t i = 0; status == ST_OK && i < count; i++) {
+        buf_reset(&bytes);
+        status = log_read_at(pipeline->options.log, positions[i], &bytes, &record, err);
+        if (status == ST_GONE) {
+            status = ST_OK; /* retention was faster */
+            continue;
+        }
+        if (status == ST_OK && record.type == LOG_EVENT && (record.flags & LOG_FLAG_ERASED) == 0 &&
+            event_decode(record.payload, &event, err) == ST_OK)
+            ids[ids_count++] = clean_id(pipeline->clean, record.source, event.message_id);
+    }
+    if (status == ST_OK && ids_count > 0)
+        status = clean_bury(pipeline->clean, ids, ids_count, err);
+    buf_done(&bytes);
+    free(ids);
+    return status;
+}
+
+/* Journal, then warehouse: the warehouse is what finds the journal's records, so it goes last. */
+static enum status bytes_overwrite(struct pipeline *pipeline, const struct targets *targets,
+                                   uint64_t *ret_records, struct err *err)
+{
+    struct warehouse *warehouse = pipeline->options.warehouse;
+    uint64_t *own = NULL;
+    size_t own_count = 0;
+    struct positions extra = {0};
+    enum status status =
+        warehouse_positions_of(warehouse, targets->visitors, targets->count, &own, &own_count, err);
+    if (status == ST_OK)
+        status = quarantine_search(pipeline, targets, &extra, err);
+    if (status == ST_OK)
+        status = ids_bury(pipeline, own, own_count, err);
+    if (status == ST_OK)
+        status = log_overwrite(pipeline->options.log, own, own_count, err);
+    if (status == ST_OK)
+        status = log_overwrite(pipeline->options.log, extra.p, extra.count, err);
+    HOOK("erase_journal_done");
+    if (status == ST_OK)
+        status = warehouse_erase(warehouse, targets->visitors, targets->count, extra.p, extra.count,
+                                 err);
+    HOOK("erase_warehouse_done");
+    if (status == ST_OK)
+        *ret_records = own_count + extra.count;
+    free(own);
+    free(extra.p);
+    return status;
+}
+
+static enum status state_clean(struct pipeline *pipeline, const char *name, struct err *err)
+{
+    state_lock(pipeline->state);
+    state_set_value(pipeline->state, name, STR(""));
+    state_unlock(pipeline->state);
+    enum status status = pipeline_flush(pipeline, err);
+    while (status == ST_OK && (status = state_checkpoint(pipeline->state, true, err)) == ST_BUSY)
+        status =
+            pipeline_pause(pipeline, RETRY_US) ? ST_BUSY : ST_OK; /* a snapshot reads the file */
+    return status == ST_OK ? pipeline_snapshots_remake(pipeline, err) : status;
+}
+
+enum status pipeline_erase_finish(struct pipeline *pipeline, uint64_t ledger_id,
+                                  struct pipeline_erased *ret_erased, struct err *err)
+{
+    char name[40];
+    struct buf list;
+    struct arena arena;
+    struct targets targets = {0};
+    list_name(ledger_id, name);
+    buf_init(&list, LIST_BYTES_MAX);
+    arena_init(&arena);
+    pthread_mutex_lock(&pipeline->erase_mutex);
+    state_lock(pipeline->state);
+    bool there = state_value(pipeline->state, name, &list) && list.n > 0;
+    state_unlock(pipeline->state);
+    enum status status = ST_OK;
+    if (!there)
+        status = err_set(err, ST_NOT_FOUND, "erase %llu has nothing left to do",
+                         (unsigned long long)ledger_id);
+    else if (!list_decode(buf_view(&list), &arena, &targets))
+        status = err_set(err, ST_CORRUPT, "the list of erase %llu is damaged",
+                         (unsigned long long)ledger_id);
+    uint64_t records = 0;
+    if (status == ST_OK)
+        status = pipeline_flush(pipeline, err); /* from here on the list survives a crash */
+    if (status == ST_OK)
+        status = bytes_overwrite(pipeline, &targets, &records, err);
+    if (status == ST_OK)
+        status = state_clean(pipeline, name, err);
+    if (status == ST_OK)
+        *ret_erased = (struct pipeline_erased){.identifiers = targets.count, .records = records};
+    pthread_mutex_unlock(&pipeline->erase_mutex);
+    arena_done(&arena);
+    buf_done(&list);
+    return status;
+}
+
+/* Append the erase record; the component as it is now names the hashes, the fold drops the
+ * component as it is then. */
+static enum status record_append(struct pipeline *pipeline, enum identifier_type type,
+                                 struct str value, uint64_t ledger_id, struct arena *arena,
+                                 uint64_t *ret_end, struct err *err)
+{
+    struct identity_member *members = NULL;
+    size_t count = 0;
+    state_lock(pipeline->state);
+    enum status status =
+        identity_members(pipeline->identity, type, value, arena, &members, &count, err);
+    struct hash128 *hashes = ARENA_ARRAY(arena, struct hash128, count);
+    for (size_t i = 0; status == ST_OK && i < count; i++)
+        hashes[i] = identity_hash(pipeline->identity, members[i].type, members[i].value);
+    state_unlock(pipeline->state);
+    if (status != ST_OK)
+        return status;
+
+    struct erasure erasure = {.ledger_id = ledger_id, .hashes = hashes, .hashes_count = count};
+    struct buf payload, frames;
+    uint64_t first = 0;
+    buf_init(&payload, LIST_BYTES_MAX);
+    buf_init(&frames, LIST_BYTES_MAX);
+    erasure_encode(&erasure, &payload);
+    log_frame(&frames, LOG_ERASE, EVENT_VERSION, SOURCE_SELF, buf_view(&payload));
+    status = log_append_wait(pipeline->options.log, &frames, 1, &first, err);
+    if (status == ST_OK)
+        *ret_end = first + frames.n;
+    buf_done(&payload);
+    buf_done(&frames);
+    return status;
+}
+
+enum status pipeline_erase(struct pipeline *pipeline, enum identifier_type type, struct str value,
+                           uint64_t ledger_id, struct pipeline_erased *ret_erased, struct err *err)
+{
+    struct arena arena;
+    uint64_t end = 0;
+    arena_init(&arena);
+    enum status status = record_append(pipeline, type, value, ledger_id, &arena, &end, err);
+    arena_done(&arena);
+    HOOK("erase_recorded");
+    if (status == ST_OK)
+        status = pipeline_wait_blocking(pipeline, end, err);
+    return status == ST_OK ? pipeline_erase_finish(pipeline, ledger_id, ret_erased, err) : status;
+}

@@ -1,0 +1,105 @@
+/* pipeline_int.h - what the files of this folder share. */
+#ifndef PIPELINE_PIPELINE_INT_H
+#define PIPELINE_PIPELINE_INT_H
+
+#include <pthread.h>
+
+#include "pipeline/pipeline.h"
+
+#define BATCH_RECORDS_MAX 8192 /* bounds one batch's memory and a reader's wait for its end */
+#define BATCH_BYTES_MAX ((size_t)4 << 20)
+#define COMMIT_ROWS 10000 /* DESIGN §2: the warehouse commits each 200 ms or 10,000 rows */
+#define COMMIT_US (200 * US_PER_MS)
+#define FLUSH_BYTES                                                                                \
+    (UINT64_C(64) << 20) /* DESIGN §3: state.db is at most 10 s or 64 MB of journal behind */
+#define FLUSH_US (10 * US_PER_S)
+#define RETRY_US (200 * US_PER_MS) /* a full disk: try again */
+
+/* One journal record on its way through the steps. */
+struct item {
+    struct log_record record;
+    struct clean_event event;
+    struct identity_result who;
+    struct identity_member *erased; /* a LOG_ERASE: what it dropped */
+    size_t erased_count;
+};
+
+/* What the steps share. Everything borrowed lives in the arena or in the reader until the batch
+ * ends. */
+struct batch {
+    struct arena arena;
+    struct item *items;
+    size_t count;
+    uint64_t end;        /* the offset after its last record */
+    int64_t received_us; /* of its last record */
+};
+
+struct pipeline {
+    struct pipeline_options options;
+    struct state *state;
+    struct identity *identity;
+    struct profile *profile;
+    struct clean *clean;
+    struct log_reader *reader;
+    struct batch batch;
+
+    /* The pipeline's thread alone. */
+    struct log_record pending; /* read, but of the next month */
+    bool pending_set;
+    uint64_t folded_end; /* the end of the last batch that ran through all steps */
+    int64_t folded_us;   /* and its last received time */
+    uint64_t replay_end; /* the journal's end at this start */
+    uint64_t rows_since_commit;
+    int64_t commit_due_us; /* monotonic; 0 = nothing to commit */
+    int64_t flush_due_us;
+
+    /* Guarded by `mutex`. */
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    pthread_t fold_thread, flush_thread;
+    bool started, stopping;
+    bool flush_wanted;  /* by pipeline_flush */
+    bool flush_running; /* frozen, being written */
+    uint64_t frozen_position;
+    int64_t snapshot_us; /* domain time of the newest snapshot; the flush thread's */
+    uint64_t flushes;    /* finished */
+    struct pipeline_waiter *waiters;
+    size_t waiters_count;
+    struct pipeline_stats stats;
+
+    pthread_mutex_t erase_mutex; /* one erase at a time */
+};
+
+/* pipeline_steps.c: the steps themselves. */
+void step_clean(struct pipeline *pipeline, struct batch *batch);
+void step_identity(struct pipeline *pipeline, struct batch *batch);
+void step_profile(struct pipeline *pipeline, struct batch *batch);
+void step_warehouse(struct pipeline *pipeline, struct batch *batch);
+
+/* pipeline.c: commit the warehouse now, if anything waits for it. */
+void pipeline_commit(struct pipeline *pipeline);
+/* Wait on `changed`; true when the pipeline is stopping. Any thread. */
+bool pipeline_pause(struct pipeline *pipeline, int64_t us);
+
+/* pipeline_state.c: opening, flushing, snapshots. */
+MUST_USE enum status pipeline_state_open(struct pipeline *pipeline, struct err *err);
+/* At a batch's end: freeze and hand to the flush thread when one is due. */
+void pipeline_flush_if_due(struct pipeline *pipeline);
+void *pipeline_flush_main(void *ctx);
+
+/* pipeline_wait.c: who waits for a position. */
+void pipeline_waiters_serve(struct pipeline *pipeline);
+bool pipeline_waiters_any(struct pipeline *pipeline);
+void pipeline_waiters_end(struct pipeline *pipeline);
+
+/* After an erase: no snapshot may hold what was erased. */
+MUST_USE enum status pipeline_snapshots_remake(struct pipeline *pipeline, struct err *err);
+
+/* A state value that holds one unsigned integer. */
+uint64_t pipeline_value_u64(struct state *state, const char *name, uint64_t otherwise);
+void pipeline_value_set_u64(struct state *state, const char *name, uint64_t v);
+
+/* pipeline_erase.c: the fold's half. Remember, with the state, which visitors an erase record
+ * dropped, until the worker has overwritten their bytes. */
+void pipeline_erase_fold(struct pipeline *pipeline, struct item *item, struct arena *arena);
+#endif

@@ -1,0 +1,331 @@
+/* pipeline_state.c - the state's life: opening, flushing behind the loop, snapshots, the journal's
+ * retention.
+ *
+ * A flush freezes everything dirty at one position, at a batch's end and after the warehouse has
+ * committed it; a thread of its own writes it while folding goes on. With the objects travel the
+ * position, the deduplication's lengths and the visitors of erases that are not finished: a restart
+ * stands exactly there.
+ *
+ * Once a day a flush is followed by a snapshot. The journal is cut only up to what the newest
+ * snapshot covers, because a rebuild is newest snapshot + journal. */
+#include "pipeline/pipeline_int.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/hook.h"
+
+#define PATH_MAX_BYTES 4096
+#define SNAPSHOTS_KEPT 2
+#define SNAPSHOT_US US_PER_DAY
+#define JOURNAL_KEEP_US (30 * US_PER_DAY)
+#define VALUE_BYTES_MAX ((size_t)16 << 20)
+
+uint64_t pipeline_value_u64(struct state *state, const char *name, uint64_t otherwise)
+{
+    struct buf buf;
+    buf_init(&buf, 64);
+    uint64_t v = otherwise;
+    if (state_value(state, name, &buf)) {
+        struct cursor cursor = cursor_of(buf_view(&buf));
+        v = cursor_u64(&cursor);
+        if (cursor.bad)
+            fatal("the state's value %s is damaged; delete state.db to rebuild it", name);
+    }
+    buf_done(&buf);
+    return v;
+}
+
+void pipeline_value_set_u64(struct state *state, const char *name, uint64_t v)
+{
+    state_set_value(state, name, (struct str){(const char *)&v, sizeof v});
+}
+
+/* --- snapshots
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+/* The positions of the snapshots in DATA/snapshot, newest first; at most `max`. */
+static size_t snapshots_list(const char *folder, uint64_t *positions, size_t max)
+{
+    size_t count = 0;
+    DIR *dir = opendir(folder);
+    if (dir == NULL)
+        return 0;
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        unsigned long long position;
+        char tail[8];
+        if (sscanf(entry->d_name, "state-%20llu.%2s", &position, tail) != 2 ||
+            strcmp(tail, "db") != 0)
+            continue;
+        size_t at = count;
+        while (at > 0 && positions[at - 1] < position)
+            at--;
+        if (count < max)
+            count++;
+        if (at < count) {
+            memmove(&positions[at + 1], &positions[at], (count - at - 1) * sizeof *positions);
+            positions[at] = position;
+        }
+    }
+    closedir(dir);
+    return count;
+}
+
+static void snapshot_path(const struct pipeline *pipeline, uint64_t position,
+                          char path[PATH_MAX_BYTES])
+{
+    snprintf(path, PATH_MAX_BYTES, "%s/snapshot/state-%020llu.db", pipeline->options.data,
+             (unsigned long long)position);
+}
+
+/* A missing state is the newest snapshot's copy; without one the journal is folded from its start.
+ */
+static enum status snapshot_restore(struct pipeline *pipeline, const char *state_path,
+                                    struct err *err)
+{
+    char folder[PATH_MAX_BYTES], path[PATH_MAX_BYTES];
+    uint64_t newest;
+    snprintf(folder, sizeof folder, "%s/snapshot", pipeline->options.data);
+    if (access(state_path, F_OK) == 0 || snapshots_list(folder, &newest, 1) == 0)
+        return ST_OK;
+    snapshot_path(pipeline, newest, path);
+    char *bytes = NULL;
+    size_t n = 0;
+    enum status status =
+        disk_read_file(pipeline->options.disk, path, (size_t)1 << 40, &bytes, &n, err);
+    if (status == ST_OK)
+        status = disk_write_file(pipeline->options.disk, state_path, (struct str){bytes, n}, err);
+    free(bytes);
+    return status;
+}
+
+static enum status snapshot_make(struct pipeline *pipeline, uint64_t position, struct err *err)
+{
+    char folder[PATH_MAX_BYTES], path[PATH_MAX_BYTES];
+    uint64_t have[16];
+    snprintf(folder, sizeof folder, "%s/snapshot", pipeline->options.data);
+    if (mkdir(folder, 0700) != 0 && errno != EEXIST)
+        return err_set(err, ST_IO, "could not make %s: %s", folder, strerror(errno));
+    snapshot_path(pipeline, position, path);
+    enum status status = state_snapshot(pipeline->state, path, err);
+    if (status != ST_OK)
+        return status;
+    size_t count = snapshots_list(folder, have, 16);
+    for (size_t i = SNAPSHOTS_KEPT; i < count && status == ST_OK; i++) {
+        snapshot_path(pipeline, have[i], path);
+        status = disk_remove(pipeline->options.disk, path, err);
+    }
+    if (status == ST_OK)
+        status = disk_sync_folder(pipeline->options.disk, folder, err);
+    return status == ST_OK
+               ? log_retain(pipeline->options.log, position,
+                            clock_now_us(pipeline->options.clock) - JOURNAL_KEEP_US, err)
+               : status;
+}
+
+enum status pipeline_snapshots_remake(struct pipeline *pipeline, struct err *err)
+{
+    char folder[PATH_MAX_BYTES], path[PATH_MAX_BYTES];
+    uint64_t have[64];
+    snprintf(folder, sizeof folder, "%s/snapshot", pipeline->options.data);
+    size_t count = snapshots_list(folder, have, 64);
+    enum status status = ST_OK;
+    for (size_t i = 0; i < count && status == ST_OK; i++) {
+        snapshot_path(pipeline, have[i], path);
+        status = disk_remove(pipeline->options.disk, path, err);
+    }
+    pthread_mutex_lock(&pipeline->mutex);
+    uint64_t position = pipeline->stats.state_position;
+    pthread_mutex_unlock(&pipeline->mutex);
+    return status == ST_OK && count > 0 ? snapshot_make(pipeline, position, err) : status;
+}
+
+/* --- opening
+ * ------------------------------------------------------------------------------------------------------
+ */
+
+static enum status position_check(struct pipeline *pipeline, uint64_t position, struct err *err)
+{
+    struct log *log = pipeline->options.log;
+    if (position > log_end(log))
+        return err_set(err, ST_CORRUPT, "state.db stands at %llu, after the journal's end %llu",
+                       (unsigned long long)position, (unsigned long long)log_end(log));
+    if (position < log_start(log)) {
+        err_set(err, ST_CORRUPT,
+                "the journal begins at %llu, and neither state.db nor a snapshot reaches it",
+                (unsigned long long)log_start(log));
+        return err_hint(err, ST_CORRUPT,
+                        "restore a backup; the journal alone no longer holds all events");
+    }
+    return ST_OK;
+}
+
+enum status pipeline_state_open(struct pipeline *pipeline, struct err *err)
+{
+    const struct pipeline_options *options = &pipeline->options;
+    char path[PATH_MAX_BYTES], dedup[PATH_MAX_BYTES];
+    snprintf(path, sizeof path, "%s/state.db", options->data);
+    snprintf(dedup, sizeof dedup, "%s/dedup", options->data);
+    struct state_options state_options = {.path = path, .cache_bytes = options->cache_bytes};
+
+    enum status status = snapshot_restore(pipeline, path, err);
+    if (status == ST_OK)
+        status = state_open(&state_options, &pipeline->state, err);
+    if (status == ST_OK)
+        status = identity_open(pipeline->state, options->key, &pipeline->identity, err);
+    if (status == ST_OK)
+        status = profile_open(pipeline->state, &pipeline->profile, err);
+    if (status != ST_OK)
+        return status;
+
+    uint64_t position = pipeline_value_u64(pipeline->state, "position", LOG_FIRST_OFFSET);
+    pipeline->stats.state_position = position;
+    pipeline->snapshot_us = (int64_t)pipeline_value_u64(pipeline->state, "snapshot_us", 0);
+    status = position_check(pipeline, position, err);
+    if (status != ST_OK)
+        return status;
+
+    struct buf lengths;
+    buf_init(&lengths, VALUE_BYTES_MAX);
+    (void)state_value(pipeline->state, "dedup",
+                      &lengths); /* never set in an empty state: no lengths */
+    struct clean_options clean_options = {
+        .folder = dedup,
+        .disk = options->disk,
+        .key = options->key,
+        .bug_dedup_off_by_one = options->bug_dedup_off_by_one,
+    };
+    status = clean_open(&clean_options, buf_view(&lengths), &pipeline->clean, err);
+    buf_done(&lengths);
+    return status;
+}
+
+/* --- flushing
+ * -----------------------------------------------------------------------------------------------------
+ */
+
+static bool flush_due(struct pipeline *pipeline)
+{
+    pthread_mutex_lock(&pipeline->mutex);
+    bool behind = pipeline->folded_end > pipeline->stats.state_position;
+    bool due = pipeline->flush_wanted ||
+               (behind && (pipeline->folded_end - pipeline->stats.state_position >= FLUSH_BYTES ||
+                           monotonic_us() >= pipeline->flush_due_us));
+    bool running = pipeline->flush_running;
+    if (!due && !behind)
+        pipeline->flush_due_us = monotonic_us() + FLUSH_US; /* an idle state is not late */
+    pthread_mutex_unlock(&pipeline->mutex);
+    return due && !running;
+}
+
+void pipeline_flush_if_due(struct pipeline *pipeline)
+{
+    if (!flush_due(pipeline))
+        return;
+    struct err err;
+    struct buf lengths;
+    buf_init(&lengths, VALUE_BYTES_MAX);
+    pipeline_commit(pipeline);
+    if (clean_sync(pipeline->clean, &lengths, &err) != ST_OK) {
+        if (err.status != ST_BUSY)
+            fatal("could not keep the message ids: %s", err.message);
+        pipeline->flush_due_us = monotonic_us() + RETRY_US;
+        buf_done(&lengths);
+        return;
+    }
+    HOOK("pipeline_flush");
+    uint64_t position =
+        pipeline->folded_end > 0 ? pipeline->folded_end : pipeline->stats.state_position;
+    state_lock(pipeline->state);
+    pipeline_value_set_u64(pipeline->state, "position", position);
+    state_set_value(pipeline->state, "dedup", buf_view(&lengths));
+    pipeline_value_set_u64(pipeline->state, "snapshot_us", (uint64_t)pipeline->snapshot_us);
+    state_freeze(pipeline->state);
+    state_unlock(pipeline->state);
+    buf_done(&lengths);
+
+    pthread_mutex_lock(&pipeline->mutex);
+    pipeline->frozen_position = position;
+    pipeline->flush_running = true;
+    pipeline->flush_wanted = false;
+    pipeline->flush_due_us = monotonic_us() + FLUSH_US;
+    pthread_cond_broadcast(&pipeline->changed);
+    pthread_mutex_unlock(&pipeline->mutex);
+}
+
+/* Write what is frozen, waiting out a full disk. False when stopping before it was written. */
+static bool flush_write(struct pipeline *pipeline)
+{
+    struct err err;
+    while (state_flush(pipeline->state, &err) != ST_OK) {
+        if (err.status != ST_BUSY)
+            fatal("could not write state.db: %s", err.message);
+        if (pipeline_pause(pipeline, RETRY_US))
+            return false;
+    }
+    return true;
+}
+
+static void flush_after(struct pipeline *pipeline, uint64_t position)
+{
+    struct err err;
+    if (state_checkpoint(pipeline->state, false, &err) != ST_OK && err.status != ST_BUSY)
+        fatal("could not checkpoint state.db: %s", err.message);
+    int64_t now_us = clock_now_us(pipeline->options.clock);
+    if (now_us - pipeline->snapshot_us < SNAPSHOT_US)
+        return;
+    if (snapshot_make(pipeline, position, &err) == ST_OK)
+        pipeline->snapshot_us = now_us;
+    else
+        fprintf(stderr, "hezou: no snapshot today: %s\n", err.message);
+}
+
+void *pipeline_flush_main(void *ctx)
+{
+    struct pipeline *pipeline = ctx;
+    for (;;) {
+        pthread_mutex_lock(&pipeline->mutex);
+        while (!pipeline->flush_running && !pipeline->stopping)
+            pthread_cond_wait(&pipeline->changed, &pipeline->mutex);
+        bool work = pipeline->flush_running;
+        uint64_t position = pipeline->frozen_position;
+        pthread_mutex_unlock(&pipeline->mutex);
+        if (!work || !flush_write(pipeline))
+            return NULL;
+        pthread_mutex_lock(&pipeline->mutex);
+        pipeline->stats.state_position = position;
+        pthread_mutex_unlock(&pipeline->mutex);
+        flush_after(pipeline, position);
+        pthread_mutex_lock(&pipeline->mutex);
+        pipeline->flush_running = false;
+        pipeline->flushes++;
+        pthread_cond_broadcast(&pipeline->changed);
+        pthread_mutex_unlock(&pipeline->mutex);
+        log_wake(pipeline->options.log); /* a flush that was wanted meanwhile can begin */
+    }
+}
+
+enum status pipeline_flush(struct pipeline *pipeline, struct err *err)
+{
+    pthread_mutex_lock(&pipeline->mutex);
+    /* The flush in hand was frozen before this call: the one after it is ours. */
+    while (pipeline->flush_running && !pipeline->stopping)
+        pthread_cond_wait(&pipeline->changed, &pipeline->mutex);
+    uint64_t target = pipeline->flushes + 1;
+    pipeline->flush_wanted = true;
+    pthread_mutex_unlock(&pipeline->mutex);
+    log_wake(pipeline->options.log);
+    pthread_mutex_lock(&pipeline->mutex);
+    while (pipeline->flushes < target && !pipeline->stopping)
+        pthread_cond_wait(&pipeline->changed, &pipeline->mutex);
+    bool done = pipeline->flushes >= target;
+    pthread_mutex_unlock(&pipeline->mutex);
+    return done ? ST_OK : err_set(err, ST_BUSY, "the server is stopping");
+}

@@ -1,0 +1,472 @@
+/* state.c - the cache: get, add, change, remove, and who has to leave.
+ *
+ * Problem: each event touches half a dozen objects of identity and profile, at 100,000 events a
+ * second; SQLite alone does 45,000 (peers' measurement). Rule: objects live decoded in memory, the
+ * file is written behind, and the journal is what makes that safe. state_int.h draws the life of an
+ * entry.
+ *
+ * Invariants: what is not clean is never evicted; a miss therefore reads an object that is
+ * committed, in a transaction begun after that commit (state_reader_refresh). `clean_bytes` is the
+ * sum of entry_cost over entries whose flags are 0. */
+#include "store/state_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "state_migrations.h"
+#include "state_sql.h"
+
+#define CACHE_BYTES_DEFAULT ((size_t)512 << 20)
+#define EVICT_STEPS 32       /* per breath: a few µs, more than one event can load */
+#define EVICT_STEPS_FAR 4096 /* when far above the bound */
+#define FILE_KEY_BYTES 16
+
+/* --- keys as the file has them -------------------------------------------------------------------
+ */
+
+int state_key_compare(const struct state_table *table, struct hash128 x, struct hash128 y)
+{
+    if (table->def->integer_key)
+        return ((int64_t)x.a > (int64_t)y.a) - ((int64_t)x.a < (int64_t)y.a);
+    return hash128_compare(x, y);
+}
+
+/* Big-endian, so that the file's order of bytes is hash128_compare's. */
+void state_bind_key(const struct state_table *table, struct db_stmt *stmt, int n,
+                    struct hash128 key)
+{
+    if (table->def->integer_key) {
+        db_bind_int(stmt, n, (int64_t)key.a);
+        return;
+    }
+    uint64_t bytes[2] = {__builtin_bswap64(key.a), __builtin_bswap64(key.b)};
+    db_bind_bytes(stmt, n, (struct str){(const char *)bytes, sizeof bytes});
+}
+
+struct hash128 state_column_key(const struct state_table *table, struct db_stmt *stmt, int column)
+{
+    if (table->def->integer_key)
+        return (struct hash128){(uint64_t)db_int(stmt, column), 0};
+    struct str bytes = db_str(stmt, column);
+    if (bytes.n != FILE_KEY_BYTES)
+        fatal("could not read %s: a key of %s has %zu bytes", table->state->path, table->def->name,
+              bytes.n);
+    uint64_t v[2];
+    memcpy(v, bytes.p, sizeof v);
+    return (struct hash128){__builtin_bswap64(v[0]), __builtin_bswap64(v[1])};
+}
+
+struct hash128 state_key_first(const struct state_table *table)
+{
+    return (struct hash128){table->def->integer_key ? (uint64_t)INT64_MIN : 0, 0};
+}
+
+bool state_key_next(const struct state_table *table, struct hash128 *key)
+{
+    if (table->def->integer_key) {
+        if ((int64_t)key->a == INT64_MAX)
+            return false;
+        key->a++;
+        return true;
+    }
+    key->b++;
+    if (key->b == 0)
+        key->a++;
+    return key->a != 0 || key->b != 0;
+}
+
+/* --- the lock, and who leaves --------------------------------------------------------------------
+ */
+
+static void evict_one(struct state_table *table, struct map_slot *slot)
+{
+    struct state_entry *entry = entry_of(slot->value);
+    table->state->clean_bytes -= entry_cost(entry);
+    table->state->evictions++;
+    CHECK(map_remove(&table->map, slot->key));
+    table->def->free(entry);
+}
+
+/* The clock's hand goes over the maps' slots, table after table. A removal shifts the next entry
+ * into the hand's slot, so the hand then stays. */
+static void evict(struct state *state)
+{
+    if (state->clean_bytes <= state->cache_bytes)
+        return;
+    bool far = state->clean_bytes - state->cache_bytes > state->cache_bytes / 8;
+    int steps = far ? EVICT_STEPS_FAR : EVICT_STEPS;
+    for (; steps > 0 && state->clean_bytes > state->cache_bytes; steps--) {
+        struct state_table *table = &state->tables[state->hand_table];
+        if (table->map.slots == NULL || state->hand_slot > table->map.mask) {
+            state->hand_table = (state->hand_table + 1) % state->tables_count;
+            state->hand_slot = 0;
+            continue;
+        }
+        struct map_slot *slot = &table->map.slots[state->hand_slot];
+        struct state_entry *entry = entry_of(slot->value);
+        if (entry != NULL && entry->flags == 0 && entry->used == 0) {
+            evict_one(table, slot);
+            continue;
+        }
+        if (entry != NULL)
+            entry->used = 0;
+        state->hand_slot++;
+    }
+}
+
+void state_reader_refresh(struct state *state)
+{
+    if (state->reading)
+        db_rollback(state->reader);
+    state->reading = false;
+}
+
+void state_lock(struct state *state)
+{
+    fair_lock_take(&state->lock);
+}
+
+void state_unlock(struct state *state)
+{
+    evict(state);
+    state_reader_refresh(state); /* an idle reader would keep the WAL from being reused */
+    fair_lock_give(&state->lock);
+}
+
+void state_breathe(struct state *state)
+{
+    evict(state);
+    if (fair_lock_wanted(&state->lock)) {
+        fair_lock_give(&state->lock);
+        fair_lock_take(&state->lock);
+    }
+}
+
+/* --- objects
+ * --------------------------------------------------------------------------------------- */
+
+static void mark_dirty(struct state_table *table, struct state_entry *entry)
+{
+    unsigned generation = table->state->generation;
+    struct entry_list *list = &table->dirty[generation];
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity == 0 ? 1024 : list->capacity * 2;
+        list->entries = mem_grow(list->entries, list->capacity * sizeof *list->entries);
+    }
+    list->entries[list->count++] = entry;
+    entry->flags |= flag_of(generation);
+}
+
+static struct state_entry *load(struct state_table *table, struct hash128 key,
+                                struct hash128 mapped)
+{
+    struct state *state = table->state;
+    if (table->filter_ready && !filter_may_hold(&table->filter, mapped)) {
+        state->filtered++;
+        return NULL;
+    }
+    struct err err;
+    enum status status = ST_OK;
+    if (!state->reading)
+        status = db_exec(db_prepare(state->reader, "BEGIN"), &err);
+    state->reading = true;
+    struct db_stmt *stmt = db_prepare(state->reader, table->sql_get);
+    state_bind_key(table, stmt, 1, key);
+    bool row = false;
+    if (status == ST_OK)
+        status = db_step(stmt, &row, &err);
+    if (status != ST_OK)
+        fatal("could not read %s: %s", state->path, err.message);
+    state->loads++;
+    if (!row)
+        return NULL;
+
+    struct state_entry *entry = table->def->decode(key, db_str(stmt, 0));
+    db_reset(stmt);
+    if (entry == NULL)
+        fatal("could not read %s: an object of %s is damaged; delete the file, it is rebuilt from "
+              "the journal",
+              state->path, table->def->name);
+    CHECK(entry->bytes >= sizeof *entry);
+    entry->key = key;
+    entry->flags = 0;
+    entry->used = 0; /* it earns its second chance by a second get */
+    entry->frozen = NULL;
+    *map_put(&table->map, mapped, NULL) = (uintptr_t)entry;
+    state->clean_bytes += entry_cost(entry);
+    return entry;
+}
+
+struct state_entry *state_get(struct state_table *table, struct hash128 key)
+{
+    struct hash128 mapped = map_key(table, key);
+    const uint64_t *slot = map_find(&table->map, mapped);
+    if (slot == NULL)
+        return load(table, key, mapped);
+    struct state_entry *entry = entry_of(*slot);
+    if (entry->flags & FLAG_REMOVED)
+        return NULL;
+    entry->used = 1;
+    return entry;
+}
+
+void state_add(struct state_table *table, struct state_entry *entry)
+{
+    CHECK(entry->bytes >= sizeof *entry);
+    struct hash128 mapped = map_key(table, entry->key);
+    uint64_t *slot = map_put(&table->map, mapped, NULL);
+    if (*slot != 0) {
+        struct state_entry *tombstone = entry_of(*slot);
+        CHECK(tombstone->flags & FLAG_REMOVED);
+        if (tombstone->flags & flag_of(table->state->generation))
+            tombstone->flags |= FLAG_REPLACED;
+    }
+    *slot = (uintptr_t)entry;
+    entry->flags = 0;
+    entry->used = 1;
+    entry->frozen = NULL;
+    mark_dirty(table, entry);
+    table->rows++;
+    state_filter_note(table, mapped);
+}
+
+static void keep_frozen(struct state_table *table, struct state_entry *entry)
+{
+    CHECK(entry->frozen == NULL);
+    entry->frozen = mem_alloc(sizeof *entry->frozen);
+    buf_init(entry->frozen, STATE_OBJECT_BYTES_MAX);
+    table->def->encode(entry, entry->frozen);
+    CHECK(!entry->frozen->overflow);
+}
+
+void state_change(struct state_table *table, struct state_entry *entry)
+{
+    struct state *state = table->state;
+    if (entry->flags & flag_of(state->generation))
+        return;
+    if (entry->flags == 0)
+        state->clean_bytes -= entry_cost(entry);
+    else if (!(entry->flags & FLAG_ENCODED))
+        keep_frozen(table, entry);
+    mark_dirty(table, entry);
+}
+
+void state_remove(struct state_table *table, struct state_entry *entry)
+{
+    CHECK(!(entry->flags & FLAG_REMOVED));
+    state_change(table, entry);
+    entry->flags |= FLAG_REMOVED;
+    table->rows--;
+}
+
+/* --- values
+ * ------------------------------------------------------------------------------------------ */
+
+static struct state_named_value *find_value(const struct state *state, const char *name)
+{
+    for (size_t i = 0; i < state->values_count; i++)
+        if (strcmp(state->values[i].name, name) == 0)
+            return &state->values[i];
+    return NULL;
+}
+
+void state_set_value(struct state *state, const char *name, struct str value)
+{
+    struct state_named_value *found = find_value(state, name);
+    if (found == NULL) {
+        state->values = mem_grow(state->values, (state->values_count + 1) * sizeof *state->values);
+        found = &state->values[state->values_count++];
+        *found = (struct state_named_value){.name = strdup(name)};
+        buf_init(&found->value, STATE_VALUE_BYTES_MAX);
+    }
+    buf_reset(&found->value);
+    buf_str(&found->value, value);
+    CHECK(!found->value.overflow);
+    found->changed = true;
+}
+
+bool state_value(struct state *state, const char *name, struct buf *buf)
+{
+    const struct state_named_value *found = find_value(state, name);
+    if (found == NULL)
+        return false;
+    buf_str(buf, buf_view(&found->value));
+    return true;
+}
+
+static enum status load_values(struct state *state, struct err *err)
+{
+    struct db_stmt *list = db_prepare(state->reader, state_value_list);
+    struct arena scratch;
+    arena_init(&scratch);
+    bool row = false;
+    enum status status;
+    while ((status = db_step(list, &row, err)) == ST_OK && row) {
+        state_set_value(state, arena_cstr(&scratch, db_str(list, 0)), db_str(list, 1));
+        state->values[state->values_count - 1].changed = false;
+    }
+    arena_done(&scratch);
+    return status;
+}
+
+/* --- life
+ * ---------------------------------------------------------------------------------------------- */
+
+static const char *query_of(const char *table, const char *question)
+{
+    size_t n = strlen(table);
+    for (const struct db_query *query = state_queries; query->name != NULL; query++)
+        if (strncmp(query->name, table, n) == 0 && query->name[n] == '_' &&
+            strcmp(query->name + n + 1, question) == 0)
+            return query->sql;
+    fatal("could not find the query %s_%s in sql/state.sql", table, question);
+}
+
+void state_rows_name(const char *table, char ret_name[STATE_ROWS_NAME_MAX])
+{
+    int n = snprintf(ret_name, STATE_ROWS_NAME_MAX, "store.rows.%s", table);
+    CHECK(n > 0 && n < STATE_ROWS_NAME_MAX);
+}
+
+static uint64_t stored_rows(struct state *state, const char *table)
+{
+    char name[STATE_ROWS_NAME_MAX];
+    state_rows_name(table, name);
+    const struct state_named_value *found = find_value(state, name);
+    struct cursor cursor = cursor_of(found == NULL ? STR("") : buf_view(&found->value));
+    return found == NULL ? 0 : cursor_u64(&cursor);
+}
+
+struct state_table *state_table(struct state *state, const struct state_table_def *def)
+{
+    CHECK(state->tables_count < STATE_TABLES_MAX);
+    struct state_table *table = &state->tables[state->tables_count];
+    *table = (struct state_table){.state = state, .def = def};
+    map_init(&table->map);
+    table->sql_get = query_of(def->name, "get");
+    table->sql_put = query_of(def->name, "put");
+    table->sql_delete = query_of(def->name, "delete");
+    table->sql_scan = query_of(def->name, "scan");
+    table->sql_keys = query_of(def->name, "keys");
+    table->rows = stored_rows(state, def->name);
+    state->tables_count++;
+    state_filter_want(table);
+    return table;
+}
+
+static enum status open_file(struct state *state, struct err *err)
+{
+    enum status status = db_open(state->path, false, &state->writer, err);
+    if (status == ST_OK)
+        status = db_run(state->writer,
+                        "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0;"
+                        "PRAGMA cache_size = -16384; PRAGMA journal_size_limit = 67108864;",
+                        err);
+    if (status == ST_OK)
+        status = migrate(state->writer, state_migrations, err);
+    if (status == ST_OK)
+        status = db_open(state->path, true, &state->reader, err);
+    if (status == ST_OK)
+        status = db_run(state->reader, "PRAGMA cache_size = -32768;", err);
+    if (status == ST_OK)
+        status = load_values(state, err);
+    for (const struct db_query *query = state_queries; status == ST_OK && query->name; query++)
+        (void)db_prepare(state->reader, query->sql); /* a typo stops the start */
+    return status;
+}
+
+enum status state_open(const struct state_options *options, struct state **ret_state,
+                       struct err *err)
+{
+    struct state *state = mem_zero(sizeof *state);
+    state->path = strdup(options->path);
+    state->cache_bytes = options->cache_bytes == 0 ? CACHE_BYTES_DEFAULT : options->cache_bytes;
+    fair_lock_init(&state->lock);
+    arena_init(&state->flush_arena);
+    buf_init(&state->scratch, STATE_OBJECT_BYTES_MAX);
+    state_filter_start(state);
+    enum status status = open_file(state, err);
+    if (status != ST_OK) {
+        state_close(state);
+        return status == ST_CORRUPT || status == ST_CONFLICT
+                   ? err_hint(err, status, "delete state.db: it is rebuilt from the journal")
+                   : status;
+    }
+    *ret_state = state;
+    return ST_OK;
+}
+
+static void free_entry(struct state_table *table, struct state_entry *entry)
+{
+    if (entry->frozen != NULL) {
+        buf_done(entry->frozen);
+        free(entry->frozen);
+    }
+    table->def->free(entry);
+}
+
+static void close_table(struct state_table *table)
+{
+    /* Tombstones that were replaced are in no map, only in a dirty list, and perhaps in both. */
+    for (int generation = 0; generation < GENERATIONS; generation++) {
+        struct entry_list *list = &table->dirty[generation];
+        for (size_t i = 0; i < list->count; i++) {
+            struct state_entry *entry = list->entries[i];
+            entry->flags &= (uint8_t)~flag_of((unsigned)generation);
+            const uint64_t *slot = map_find(&table->map, map_key(table, entry->key));
+            bool mapped = slot != NULL && entry_of(*slot) == entry;
+            if (!mapped && (entry->flags & (FLAG_A | FLAG_B)) == 0)
+                free_entry(table, entry);
+        }
+        free(list->entries);
+    }
+    for (struct map_slot *slot = NULL; (slot = map_next(&table->map, slot)) != NULL;)
+        free_entry(table, entry_of(slot->value));
+    map_done(&table->map);
+    filter_done(&table->filter);
+    filter_done(&table->filter_next);
+    free(table->flush_rows);
+}
+
+void state_close(struct state *state)
+{
+    if (state == NULL)
+        return;
+    state_filter_stop(state);
+    for (int i = 0; i < state->tables_count; i++)
+        close_table(&state->tables[i]);
+    for (size_t i = 0; i < state->values_count; i++) {
+        free(state->values[i].name);
+        buf_done(&state->values[i].value);
+    }
+    free(state->values);
+    if (state->reading)
+        db_rollback(state->reader);
+    db_close(state->reader);
+    db_close(state->writer);
+    arena_done(&state->flush_arena);
+    buf_done(&state->scratch);
+    fair_lock_done(&state->lock);
+    free(state->path);
+    free(state);
+}
+
+void state_stats(struct state *state, struct state_stats *ret_stats)
+{
+    struct state_stats stats = {.loads = state->loads,
+                                .evictions = state->evictions,
+                                .flushes = state->flushes,
+                                .filtered = state->filtered,
+                                .cache_bytes = state->clean_bytes,
+                                .filters_ready = true,
+                                .flush_last_us = state->flush_last_us};
+    for (int i = 0; i < state->tables_count; i++) {
+        const struct state_table *table = &state->tables[i];
+        stats.cached += table->map.count;
+        stats.dirty += table->dirty[0].count + table->dirty[1].count;
+        stats.filter_bytes += filter_bytes(&table->filter) + filter_bytes(&table->filter_next);
+        stats.filters_ready = stats.filters_ready && table->filter_ready;
+    }
+    *ret_stats = stats;
+}

@@ -1,0 +1,225 @@
+/* warehouse_int.h - what the files of this folder share; nobody else includes it.
+ *
+ * One DuckDB instance in memory; each month's file is attached under its alias. The main database
+ * of the instance holds no data, only views: `raw.event`, `raw.record`, `raw.visitor`, `raw.trait`
+ * (all files together), `raw.override` (the newest file's), and in `main` the three that people may
+ * read.
+ *
+ * Locks, in the order of taking: erase_lock, write_lock, readers.mutex / slots_mutex. */
+#ifndef WAREHOUSE_WAREHOUSE_INT_H
+#define WAREHOUSE_WAREHOUSE_INT_H
+
+#include "warehouse/warehouse.h"
+
+#include <duckdb.h>
+#include <pthread.h>
+
+#define WAREHOUSE_FILES_MAX 600 /* 50 years of months */
+#define WAREHOUSE_MEMORY_MAX ((size_t)768 << 20)
+#define WAREHOUSE_MANIFEST_MAX ((size_t)1 << 20)
+#define WAREHOUSE_OVERRIDES_TAIL 100000 /* DESIGN §5: then the table is compacted */
+#define WAREHOUSE_QUERIES_MAX 2         /* people's SQL at once: each may use all of memory_limit */
+#define WAREHOUSE_SQL_MAX                                                                          \
+    ((size_t)64 << 10)           /* bytes of one SQL text; longer ones are made by programs */
+#define WAREHOUSE_NESTING_MAX 16 /* levels of lists in structs in lists in an answer */
+#define WAREHOUSE_PATH_MAX 3000
+/* A row group is compressed once, in the commit that fills it, and goes straight to the file; with
+ * DuckDB's 122,880 each checkpoint would compress the unfinished one again (measured: 10.6 against
+ * 2.9 µs per row). A commit smaller than this goes through the write-ahead log. */
+#define WAREHOUSE_ROW_GROUP "4096"
+#define WAREHOUSE_STORAGE "v1.5.0"  /* the first with zstd and dict_fsst for every column */
+#define WAREHOUSE_CHECKPOINT "16MB" /* of write-ahead log; its replay is the time to reopen */
+
+struct file {
+    char month[8];    /* "2026-11" */
+    unsigned version; /* 1, then one more per rewrite */
+    char name[32];    /* "2026-11.duckdb", "2026-11.v2.duckdb" */
+    char alias[24];   /* "m2026_11", "m2026_11_v2" */
+};
+
+/* Rows of one table that wait for the commit: DuckDB's own chunks, filled in place. */
+#define TABLE_COLUMNS_MAX 17
+struct table {
+    const char *name;
+    const char *columns; /* one letter each: u = UBIGINT, s = text, t = time, d = amount */
+    unsigned columns_count;
+    duckdb_data_chunk *chunks; /* all but the last used one are full */
+    size_t chunks_count, chunks_capacity;
+    size_t chunks_used;
+    uint64_t row;    /* in the last used chunk */
+    unsigned column; /* the next one to put */
+    duckdb_vector vectors[TABLE_COLUMNS_MAX];
+    void *data[TABLE_COLUMNS_MAX];
+    uint64_t *validity[TABLE_COLUMNS_MAX];
+};
+
+enum table_id {
+    TABLE_EVENT,
+    TABLE_RECORD,
+    TABLE_VISITOR,
+    TABLE_TRAIT,
+    TABLE_OVERRIDE,
+    TABLES_COUNT
+};
+
+struct override_row {
+    uint64_t visitor, person, position;
+    size_t order; /* of adding */
+};
+
+/* Lets a rewrite wait for exactly those readers that may still use the old file: they are counted
+ * by generation, and the rewrite starts a new one after it has changed the views. */
+struct readers {
+    pthread_mutex_t mutex;
+    pthread_cond_t left;
+    unsigned generation;
+    unsigned active[2];
+};
+
+/* A person's query, and when it must be over. */
+struct slot {
+    duckdb_connection connection; /* NULL = free */
+    int64_t deadline_us;          /* monotonic */
+};
+
+struct warehouse {
+    char *folder, *export_folder;
+    struct disk *disk;
+    const struct clock *clock;
+    duckdb_database database;
+
+    pthread_mutex_t write_lock; /* all of this block, and the manifest */
+    duckdb_connection writer;
+    struct file files[WAREHOUSE_FILES_MAX]; /* by month */
+    size_t files_count;
+    bool broken;      /* a commit failed: look at the file before the next one */
+    bool invalidated; /* and the engine has given the file up */
+    uint64_t overrides_tail;
+    uint64_t events, commits;
+    int64_t commit_last_us;
+
+    uint64_t position; /* written by the pipeline's thread, read atomically by all */
+    struct table tables[TABLES_COUNT];
+    struct override_row *overrides;
+    size_t overrides_count, overrides_capacity;
+
+    pthread_mutex_t erase_lock; /* one erase or export at a time */
+    unsigned exports;           /* under erase_lock: makes folder names differ */
+    struct readers readers;
+
+    pthread_mutex_t slots_mutex;
+    pthread_cond_t slots_changed;
+    struct slot slots[WAREHOUSE_QUERIES_MAX];
+    bool stopping;
+    pthread_t watchdog;
+};
+
+/* ---- warehouse_engine.c: DuckDB's calls, with our outcomes ---- */
+
+enum status engine_open(struct warehouse *warehouse, const struct warehouse_options *options,
+                        struct err *err);
+/* The engine's message as an outcome: ST_BUSY for a full disk; ends the process after a failed
+ * sync. */
+enum status engine_error(struct err *err, enum status status, const char *what,
+                         const char *message);
+enum status engine_connect(struct warehouse *warehouse, duckdb_connection *ret_connection,
+                           struct err *err);
+
+/* A statement text with @NAME@ words replaced: identifiers that we made and quoted paths. */
+struct sql_word {
+    const char *name;
+    const char *value;
+};
+void sql_fill(struct buf *sql, const char *text, const struct sql_word *words, size_t count);
+/* 'a path', quotes doubled. */
+void sql_quote(struct buf *sql, const char *text);
+/* "[1,2,3]", for CAST($1 AS UBIGINT[]). */
+void sql_list(struct buf *text, const uint64_t *numbers, size_t count);
+
+/* Run a statement, its answer dropped or its first value taken (0 for NULL and for no row). */
+enum status engine_run(duckdb_connection connection, const char *sql, const struct str *params,
+                       size_t params_count, struct err *err);
+enum status engine_number(duckdb_connection connection, const char *sql, const struct str *params,
+                          size_t params_count, uint64_t *ret_number, struct err *err);
+/* The same after sql_fill. */
+enum status engine_run_words(duckdb_connection connection, const char *text,
+                             const struct sql_word *words, size_t count, const struct str *params,
+                             size_t params_count, struct err *err);
+enum status engine_number_words(duckdb_connection connection, const char *text,
+                                const struct sql_word *words, size_t count,
+                                const struct str *params, size_t params_count, uint64_t *ret_number,
+                                struct err *err);
+
+/* A streamed answer; stream_next gives NULL at its end, with *ret_status saying whether it was one.
+ */
+struct stream {
+    duckdb_prepared_statement prepared;
+    duckdb_result result;
+    bool has_result;
+};
+enum status stream_open(struct stream *stream, duckdb_connection connection, const char *sql,
+                        const struct str *params, size_t params_count, struct err *err);
+duckdb_data_chunk stream_next(struct stream *stream, enum status *ret_status, struct err *err);
+void stream_close(struct stream *stream);
+/* Text in a vector of VARCHAR; ST_… free: NULL is the empty text. */
+struct str vector_text(duckdb_vector vector, uint64_t row);
+
+unsigned readers_enter(struct warehouse *warehouse);
+void readers_leave(struct warehouse *warehouse, unsigned generation);
+/* From now on readers see the new views; returns when those before have left. */
+void readers_wait(struct warehouse *warehouse);
+
+/* ---- warehouse_manifest.c: which files are ours ---- */
+
+void file_name(struct file *file, const char *month, unsigned version);
+void file_path(const struct warehouse *warehouse, const struct file *file, const char *suffix,
+               char ret_path[WAREHOUSE_PATH_MAX]);
+enum status manifest_read(struct warehouse *warehouse, struct err *err);
+enum status manifest_write(struct warehouse *warehouse, struct err *err);
+/* What a crash left: files that no manifest names, spilled data. */
+enum status leftovers_delete(struct warehouse *warehouse, struct err *err);
+enum status file_delete(struct warehouse *warehouse, const struct file *file, struct err *err);
+
+/* ---- warehouse_file.c: tables and views ---- */
+
+enum status file_attach(struct warehouse *warehouse, duckdb_connection connection,
+                        const struct file *file, struct err *err);
+enum status file_detach(duckdb_connection connection, const struct file *file, struct err *err);
+/* A new, empty file with its tables, attached. */
+enum status file_create(struct warehouse *warehouse, duckdb_connection connection,
+                        const struct file *file, struct err *err);
+/* Make all views again, from warehouse->files; under write_lock. */
+enum status views_make(struct warehouse *warehouse, duckdb_connection connection, struct err *err);
+
+/* ---- warehouse_append.c ---- */
+
+void tables_init(struct warehouse *warehouse);
+void tables_done(struct warehouse *warehouse);
+
+/* ---- warehouse_guard.c: may a person run this? ---- */
+
+enum status guard_check(duckdb_connection connection, struct str sql, struct err *err);
+
+/* ---- warehouse_json.c: answers as JSON ---- */
+
+/* ST_INVALID when a column has a type that has no JSON form. */
+enum status json_columns(struct buf *json, duckdb_result *result, struct err *err);
+struct json_rows {
+    uint64_t rows_max;
+    size_t bytes_max; /* of `json` as a whole */
+    uint64_t rows;
+    bool truncated;
+};
+/* The rows of one chunk; sets `truncated` when a limit is met. */
+void json_chunk(struct buf *json, duckdb_result *result, duckdb_data_chunk chunk,
+                struct json_rows *rows);
+
+/* ---- warehouse_sql.c ---- */
+
+void slots_init(struct warehouse *warehouse);
+void slots_done(struct warehouse *warehouse);
+
+/* ---- warehouse_export.c ---- */
+
+enum status exports_delete(struct warehouse *warehouse, struct err *err);
+#endif

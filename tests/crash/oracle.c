@@ -1,0 +1,816 @@
+/* oracle.c - the client that judges: it knows what it sent and what was acknowledged, and nobody
+ * can talk it out of it.
+ *
+ *   oracle --server HEZOU --data DIR --journal FILE [--kills N] [--points FILE] [--seed N]
+ * [--ready-ms 2000]
+ *
+ * Four clients send batches of 1, 10 or 100 events through the Segment door and our own while the
+ * server is killed with SIGKILL at random moments, during recovery too. A batch without an answer
+ * is sent again with the same message ids until it is acknowledged; an acknowledged one is NOT sent
+ * again, so that a loss cannot be mended by the client. What was sent and what was acknowledged is
+ * written to the oracle's own journal and synced, sending first.
+ *
+ * Then it compares, twice: when all is acknowledged, and once more after it has sent EVERYTHING
+ * again (which finds ids that the deduplication forgot). Each acknowledged event is there exactly
+ * once; no other is; each person's counter and the report's total agree. With --points the server
+ * is started with CRASH_AT=name:1 and must die there by itself; a comparison follows each.
+ *
+ * Exit: 0 all holds, 1 a promise was broken (each said on stdout), 2 the test itself could not be
+ * run. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+#include <yyjson.h>
+
+#include "call.h"
+
+#define CLIENTS 4
+#define OWN_DOOR "/api/v1/batch"
+#define SEGMENT_DOOR "/v1/batch"
+#define USERS 200
+#define EVENTS_MAX 4000000u /* of one client */
+#define BATCH_MAX 100
+#define PAGE 20000u         /* ids of one SQL question: below the server's limit of rows */
+#define POINT_WAIT_MS 30000 /* a named point must be reached within */
+#define VIOLATIONS_SHOWN 20
+
+struct event {
+    uint8_t user;
+    bool order;
+};
+
+struct client {
+    int id;
+    uint64_t random;
+    struct event *events;   /* by number */
+    _Atomic uint32_t sent;  /* numbers below were sent at least once */
+    _Atomic uint32_t acked; /* numbers below were acknowledged: batches go one after the other */
+    _Atomic bool idle;      /* paused, nothing in flight */
+    pthread_t thread;
+};
+
+struct options {
+    const char *server, *data, *journal, *points;
+    int kills, ready_ms;
+    uint64_t seed;
+};
+
+static struct options options = {.kills = 20, .ready_ms = 2000, .seed = 1};
+static struct client clients[CLIENTS];
+static _Atomic bool paused, stopping;
+static int port, journal_fd;
+static pthread_mutex_t journal_lock = PTHREAD_MUTEX_INITIALIZER;
+static pid_t server = -1;
+static char owner[300], key[512], token[128];
+static bool erased[USERS]; /* no longer compared */
+static int violations, ready_ms_most;
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static void rest_ms(int64_t ms)
+{
+    struct timespec time = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    nanosleep(&time, NULL);
+}
+
+static uint64_t draw(uint64_t *state)
+{
+    uint64_t x = *state += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+__attribute__((format(printf, 1, 2), noreturn)) static void give_up(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    printf("oracle: ");
+    vprintf(format, args);
+    printf("\n");
+    va_end(args);
+    if (server > 0)
+        kill(server, SIGKILL);
+    exit(2);
+}
+
+/* A server that does not come back by itself has broken a promise: no test can go on, and no bug
+ * may hide in it. */
+__attribute__((noreturn)) static void broken(const char *what)
+{
+    printf("VIOLATION: %s\n", what);
+    if (server > 0)
+        kill(server, SIGKILL);
+    exit(1);
+}
+
+__attribute__((format(printf, 1, 2))) static void violation(const char *format, ...)
+{
+    violations++;
+    if (violations > VIOLATIONS_SHOWN)
+        return;
+    va_list args;
+    va_start(args, format);
+    printf("VIOLATION: ");
+    vprintf(format, args);
+    printf("\n");
+    va_end(args);
+}
+
+/* --- the clients ------------------------------------------------------------------------------ */
+
+/* Our own journal: what is in it happened, whatever becomes of the server. */
+static void note(const char *what, int client, uint32_t first, uint32_t count)
+{
+    char line[96];
+    int n = snprintf(line, sizeof line, "%s c%d %u %u\n", what, client, first, count);
+    pthread_mutex_lock(&journal_lock);
+    bool written = write(journal_fd, line, (size_t)n) == n && fdatasync(journal_fd) == 0;
+    pthread_mutex_unlock(&journal_lock);
+    if (!written)
+        give_up("could not write its own journal: %s", strerror(errno));
+}
+
+/* The same event in the words of the door that takes it. */
+static size_t make_event(const struct client *client, uint32_t number, bool own, char *out,
+                         size_t room)
+{
+    const struct event *event = &client->events[number];
+    const char *name = event->order ? "Order Completed" : "Product Viewed";
+    char anonymous[64] = "";
+    if (number % 5 == 0)
+        snprintf(anonymous, sizeof anonymous, ",\"%s\":\"a%04d\"",
+                 own ? "anonymous_id" : "anonymousId", event->user);
+    int n = own ? snprintf(out, room,
+                           "{\"message_id\":\"c%d-%010u\",\"name\":\"%s\","
+                           "\"identifiers\":{\"user_id\":\"u%04d\"%s},",
+                           client->id, number, name, event->user, anonymous)
+                : snprintf(out, room,
+                           "{\"messageId\":\"c%d-%010u\",\"type\":\"track\",\"event\":\"%s\","
+                           "\"userId\":\"u%04d\"%s,",
+                           client->id, number, name, event->user, anonymous);
+    return (size_t)n +
+           (size_t)snprintf(out + n, room - (size_t)n,
+                            "\"properties\":{\"order_id\":\"c%d-%u\",\"revenue\":%u.%02u,"
+                            "\"currency\":\"CNY\"}}",
+                            client->id, number, number % 90 + 10, number % 100);
+}
+
+static size_t make_batch(const struct client *client, uint32_t first, uint32_t count, bool own,
+                         char *out, size_t room)
+{
+    size_t n = (size_t)snprintf(out, room, "{\"%s\":[", own ? "events" : "batch");
+    for (uint32_t i = 0; i < count; i++) {
+        if (i > 0)
+            out[n++] = ',';
+        n += make_event(client, first + i, own, out + n, room - n);
+    }
+    return n + (size_t)snprintf(out + n, room - n, "]}");
+}
+
+/* The last position that our own door named, for `after=`. */
+static void keep_token(const char *body, size_t n)
+{
+    yyjson_doc *doc = yyjson_read(body, n, 0);
+    const char *position = yyjson_get_str(yyjson_obj_get(yyjson_doc_get_root(doc), "position"));
+    if (position != NULL)
+        snprintf(token, sizeof token, "%s", position);
+    yyjson_doc_free(doc);
+}
+
+/* Until it is acknowledged, however often the server dies meanwhile. False only when the test
+ * stops. */
+static bool deliver(struct client *client, struct call *call, uint32_t first, uint32_t count,
+                    const char *path, bool wants_token)
+{
+    static _Thread_local char body[BATCH_MAX * 320 + 64];
+    size_t n = make_batch(client, first, count, strcmp(path, OWN_DOOR) == 0, body, sizeof body);
+    while (!stopping) {
+        int code = call_send(call, "POST", path, key, body, n);
+        if (code >= 200 && code < 300) {
+            if (call->rejected > 0)
+                give_up("%s rejected %d events: %s", path, call->rejected, call->body);
+            if (wants_token)
+                keep_token(call->body, call->body_n);
+            return true;
+        }
+        if (code != CALL_CUT && code != 503 && code != 429)
+            give_up("%s answered %d: %s", path, code, call->body);
+        rest_ms(code == CALL_CUT ? 5 : 100);
+    }
+    return false;
+}
+
+static void *run_client(void *context)
+{
+    struct client *client = context;
+    struct call call;
+    call_init(&call, port);
+    while (!stopping && client->sent + BATCH_MAX < EVENTS_MAX) {
+        if (paused) {
+            client->idle = true;
+            rest_ms(2);
+            continue;
+        }
+        client->idle = false;
+        uint64_t x = draw(&client->random);
+        uint32_t count = x % 20 < 12 ? 1 : x % 20 < 19 ? 10 : 100, first = client->sent;
+        for (uint32_t i = 0; i < count; i++) {
+            uint64_t y = draw(&client->random);
+            client->events[first + i] =
+                (struct event){.user = (uint8_t)(y % USERS), .order = (y >> 32) % 10 == 0};
+        }
+        note("sent", client->id, first, count);
+        client->sent = first + count;
+        if (!deliver(client, &call, first, count, (x >> 8) % 2 == 0 ? SEGMENT_DOOR : OWN_DOOR,
+                     false))
+            break;
+        note("acked", client->id, first, count);
+        client->acked = first + count;
+        rest_ms((int64_t)((x >> 16) % 4));
+    }
+    client->idle = true;
+    call_done(&call);
+    return NULL;
+}
+
+/* A flush comes every ten seconds, and few servers here live that long: the digest flushes first,
+ * so asking for it at random moments lets kills meet flushes. Its answers are another test's
+ * matter. */
+static void *run_flusher(void *unused)
+{
+    (void)unused;
+    uint64_t random = options.seed + 77;
+    struct call call;
+    call_init(&call, port);
+    while (!stopping) {
+        rest_ms(50 + (int64_t)(draw(&random) % 400));
+        if (!paused)
+            call_send(&call, "GET", "/api/v1/doctor/digest", owner, NULL, 0);
+    }
+    call_done(&call);
+    return NULL;
+}
+
+/* Nothing in flight and everything acknowledged; the server must be up. */
+static void pause_clients(void)
+{
+    int64_t deadline = now_ms() + 60000;
+    paused = true;
+    for (int i = 0; i < CLIENTS; i++)
+        while (!clients[i].idle || clients[i].acked != clients[i].sent) {
+            if (now_ms() > deadline)
+                give_up("client %d got no answer for 60 s", i);
+            rest_ms(2);
+        }
+}
+
+static uint64_t acked_total(void)
+{
+    uint64_t sum = 0;
+    for (int i = 0; i < CLIENTS; i++)
+        sum += clients[i].acked;
+    return sum;
+}
+
+/* --- the server ------------------------------------------------------------------------------- */
+
+static void start_server(const char *crash_at, const char *data)
+{
+    char port_text[16];
+    snprintf(port_text, sizeof port_text, "%d", port);
+    fflush(stdout);
+    server = fork();
+    if (server < 0)
+        give_up("could not fork: %s", strerror(errno));
+    if (server > 0)
+        return;
+    int null = open("/dev/null", O_RDONLY);
+    dup2(null, 0);
+    if (crash_at != NULL)
+        setenv("CRASH_AT", crash_at, 1);
+    execl(options.server, options.server, "serve", "--data", data, "--port", port_text,
+          (char *)NULL);
+    perror(options.server);
+    _exit(127);
+}
+
+/* True while it runs; reaps it when it has ended. */
+static bool is_running(void)
+{
+    int status;
+    if (server > 0 && waitpid(server, &status, WNOHANG) == server)
+        server = -1;
+    return server > 0;
+}
+
+static void kill_server(int signal)
+{
+    int status;
+    if (server <= 0)
+        return;
+    kill(server, signal);
+    waitpid(server, &status, 0);
+    server = -1;
+}
+
+static bool is_ready(void)
+{
+    struct call call;
+    call_init(&call, port);
+    int code = call_send(&call, "GET", "/readyz", NULL, NULL, 0);
+    call_done(&call);
+    return code == 200;
+}
+
+/* Returns the milliseconds it took; -1 when the server died or `limit_ms` passed. */
+static int wait_ready(int64_t started, int64_t limit_ms)
+{
+    while (now_ms() - started < limit_ms) {
+        if (!is_running())
+            return -1;
+        if (is_ready())
+            return (int)(now_ms() - started);
+        rest_ms(5);
+    }
+    return -1;
+}
+
+/* A start that must succeed, and in time. */
+static int start_ready(void)
+{
+    int64_t started = now_ms();
+    start_server(NULL, options.data);
+    int took = wait_ready(started, 60000);
+    if (took < 0 && token[0] == '\0' && acked_total() == 0)
+        give_up("the server did not get ready on an empty folder");
+    if (took < 0)
+        broken("the server did not get ready after a crash");
+    if (took > options.ready_ms)
+        violation("ready after %d ms (limit %d)", took, options.ready_ms);
+    if (took > ready_ms_most)
+        ready_ms_most = took;
+    return took;
+}
+
+static void encode_base64(const char *text, size_t n, char *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < n; i += 3) {
+        unsigned v = 0;
+        for (size_t k = 0; k < 3; k++)
+            v = v << 8 | (i + k < n ? (unsigned char)text[i + k] : 0u);
+        *out++ = digits[v >> 18];
+        *out++ = digits[v >> 12 & 63];
+        *out++ = i + 1 < n ? digits[v >> 6 & 63] : '=';
+        *out++ = i + 2 < n ? digits[v & 63] : '=';
+    }
+    *out = '\0';
+}
+
+/* The owner key of a data directory, as an Authorization. */
+static void read_owner(const char *data, char *ret, size_t size)
+{
+    char path[4200], text[200] = "";
+    snprintf(path, sizeof path, "%s/owner.key", data);
+    FILE *file = fopen(path, "r");
+    if (file == NULL || fgets(text, sizeof text, file) == NULL)
+        give_up("could not read %s", path);
+    fclose(file);
+    text[strcspn(text, "\r\n")] = '\0';
+    snprintf(ret, size, "Bearer %s", text);
+}
+
+/* A source and its write key by the API. */
+static void make_source(void)
+{
+    char basic[256], coded[400];
+    static const char body[] = "{\"name\":\"oracle\",\"channel\":\"web\"}";
+    struct call call;
+    read_owner(options.data, owner, sizeof owner);
+    call_init(&call, port);
+    int code = call_send(&call, "POST", "/api/v1/sources", owner, body, sizeof body - 1);
+    yyjson_doc *doc = yyjson_read(call.body, call.body_n, 0);
+    const char *made = yyjson_get_str(yyjson_obj_get(yyjson_doc_get_root(doc), "key"));
+    if (code < 200 || code > 299 || made == NULL)
+        give_up("could not make a source: %d %s", code, call.body);
+    snprintf(basic, sizeof basic, "%s:", made);
+    encode_base64(basic, strlen(basic), coded);
+    snprintf(key, sizeof key, "Basic %s", coded);
+    yyjson_doc_free(doc);
+    call_done(&call);
+}
+
+/* --- the comparison --------------------------------------------------------------------------- */
+
+static yyjson_doc *ask(struct call *call, const char *method, const char *path, const char *body)
+{
+    char full[512];
+    snprintf(full, sizeof full, "%s%s%s", path, token[0] != '\0' ? "?after=" : "", token);
+    int code = call_send(call, method, full, owner, body, body == NULL ? 0 : strlen(body));
+    if (code != 200)
+        give_up("%s %s answered %d: %s", method, full, code, call->body);
+    yyjson_doc *doc = yyjson_read(call->body, call->body_n, 0);
+    if (doc == NULL)
+        give_up("%s %s answered no JSON", method, full);
+    return doc;
+}
+
+static yyjson_doc *ask_sql(struct call *call, const char *sql)
+{
+    char body[512];
+    snprintf(body, sizeof body, "{\"sql\":\"%s\"}", sql);
+    yyjson_doc *doc = ask(call, "POST", "/api/v1/sql", body);
+    if (yyjson_is_true(yyjson_obj_get(yyjson_doc_get_root(doc), "truncated")))
+        give_up("the answer to %s was cut", sql);
+    return doc;
+}
+
+static void check_page(struct call *call, const struct client *client, uint32_t from, uint32_t to)
+{
+    char sql[256];
+    static uint8_t seen[PAGE];
+    memset(seen, 0, sizeof seen);
+    snprintf(sql, sizeof sql,
+             "SELECT message_id, count(*) FROM events WHERE message_id >= 'c%d-%010u' AND "
+             "message_id < 'c%d-%010u' "
+             "GROUP BY message_id",
+             client->id, from, client->id, to);
+    yyjson_doc *doc = ask_sql(call, sql);
+    yyjson_val *row;
+    yyjson_arr_iter rows = yyjson_arr_iter_with(yyjson_obj_get(yyjson_doc_get_root(doc), "rows"));
+    while ((row = yyjson_arr_iter_next(&rows)) != NULL) {
+        const char *id = yyjson_get_str(yyjson_arr_get(row, 0));
+        uint64_t count = yyjson_get_uint(yyjson_arr_get(row, 1));
+        uint32_t number = id == NULL ? UINT32_MAX : (uint32_t)strtoul(id + 3, NULL, 10);
+        if (number < from || number >= to || number >= client->sent)
+            violation("an event that nobody sent: %s", id == NULL ? "null" : id);
+        else if (erased[client->events[number].user])
+            continue;
+        else if (count != 1)
+            violation("duplicate: %s is there %llu times", id, (unsigned long long)count);
+        if (number >= from && number < to)
+            seen[number - from] = 1;
+    }
+    yyjson_doc_free(doc);
+    for (uint32_t number = from; number < to && number < client->acked; number++)
+        if (!seen[number - from] && !erased[client->events[number].user])
+            violation("lost: c%d-%010u was acknowledged", client->id, number);
+}
+
+static void check_profiles(struct call *call)
+{
+    uint64_t expected[USERS] = {0};
+    for (int c = 0; c < CLIENTS; c++)
+        for (uint32_t i = 0; i < clients[c].acked; i++)
+            expected[clients[c].events[i].user]++;
+    for (int user = 0; user < USERS; user++) {
+        char path[128];
+        if (expected[user] == 0 || erased[user])
+            continue;
+        snprintf(path, sizeof path, "/api/v1/profiles/user_id:u%04d", user);
+        yyjson_doc *doc = ask(call, "GET", path, NULL);
+        yyjson_val *total = yyjson_obj_get(yyjson_doc_get_root(doc), "events_total");
+        if (!yyjson_is_num(total) || yyjson_get_uint(total) != expected[user])
+            violation("the profile of u%04d counts %llu events, %llu were acknowledged", user,
+                      (unsigned long long)yyjson_get_uint(total),
+                      (unsigned long long)expected[user]);
+        yyjson_doc_free(doc);
+    }
+}
+
+static void check_total(yyjson_val *totals, const char *name, uint64_t expected)
+{
+    yyjson_val *total = yyjson_obj_get(totals, name);
+    if (!yyjson_is_num(total) || yyjson_get_uint(total) != expected)
+        violation("the report counts %llu %s, %llu were acknowledged",
+                  (unsigned long long)yyjson_get_uint(total), name, (unsigned long long)expected);
+}
+
+static void check_report(struct call *call)
+{
+    uint64_t orders = 0;
+    for (int user = 0; user < USERS; user++)
+        if (erased[user])
+            return; /* whose events the report counts is then another test's matter */
+    for (int c = 0; c < CLIENTS; c++)
+        for (uint32_t i = 0; i < clients[c].acked; i++)
+            orders += clients[c].events[i].order;
+    yyjson_doc *doc = ask(call, "GET", "/api/v1/reports/overview", NULL);
+    yyjson_val *totals = yyjson_obj_get(yyjson_doc_get_root(doc), "totals");
+    check_total(totals, "events", acked_total());
+    check_total(totals, "orders", orders);
+    yyjson_doc_free(doc);
+}
+
+/* One more event through our own door: its position lies behind all others, so `after=` it means
+ * all. */
+static void refresh_token(struct call *call)
+{
+    struct client *client = &clients[0];
+    uint32_t number = client->sent;
+    client->events[number] = (struct event){0};
+    note("sent", 0, number, 1);
+    client->sent = number + 1;
+    token[0] = '\0';
+    if (!deliver(client, call, number, 1, OWN_DOOR, true) || token[0] == '\0')
+        give_up(OWN_DOOR " named no position: %s", call->body);
+    note("acked", 0, number, 1);
+    client->acked = number + 1;
+}
+
+/* The clients are paused and the server is up. */
+static void compare(const char *when)
+{
+    struct call call;
+    int before = violations;
+    call_init(&call, port);
+    refresh_token(&call);
+    for (int c = 0; c < CLIENTS; c++)
+        for (uint32_t from = 0; from < clients[c].sent; from += PAGE)
+            check_page(&call, &clients[c], from, from + PAGE);
+    check_profiles(&call);
+    check_report(&call);
+    printf("compared %s: %llu acknowledged, %d violations\n", when,
+           (unsigned long long)acked_total(), violations - before);
+    call_done(&call);
+}
+
+static void send_all_again(void)
+{
+    struct call call;
+    call_init(&call, port);
+    for (int c = 0; c < CLIENTS; c++)
+        for (uint32_t first = 0; first < clients[c].acked; first += BATCH_MAX) {
+            uint32_t left = clients[c].acked - first;
+            deliver(&clients[c], &call, first, left < BATCH_MAX ? left : BATCH_MAX, OWN_DOOR,
+                    false);
+        }
+    call_done(&call);
+}
+
+/* --- the two tests ---------------------------------------------------------------------------- */
+
+/* F1. Half of the lives are counted from the start, so that recovery is cut too. */
+static void run_kills(uint64_t *random)
+{
+    for (int i = 1; i <= options.kills; i++) {
+        uint64_t x = draw(random);
+        int64_t started = now_ms(), life = 20 + (int64_t)(x % 1481);
+        int took = -1;
+        start_server(NULL, options.data);
+        if ((x >> 32) % 2 == 0) {
+            took = wait_ready(started, 60000);
+            if (took < 0)
+                broken("the server did not get ready after a kill");
+            if (took > options.ready_ms)
+                violation("ready %d ms after kill %d (limit %d)", took, i - 1, options.ready_ms);
+            if (took > ready_ms_most)
+                ready_ms_most = took;
+        }
+        rest_ms(life);
+        if (!is_running())
+            broken("the server ended by itself");
+        kill_server(SIGKILL);
+        printf("kill %d: %lld ms after %s, %llu acknowledged\n", i, (long long)life,
+               took >= 0 ? "it was ready" : "its start", (unsigned long long)acked_total());
+    }
+    start_ready();
+    pause_clients();
+    compare("after the kills");
+    send_all_again();
+    compare("after everything was sent again");
+}
+
+/* A command beside the load, for points that no event reaches: `erase user_id:u0007`, or `stop` for
+ * SIGTERM. */
+static pid_t run_command(char *words)
+{
+    char *args[16], port_text[16], *word;
+    int n = 0;
+    unsigned user;
+    args[n++] = (char *)options.server;
+    if (sscanf(words, "erase user_id:u%u", &user) == 1 && user < USERS)
+        erased[user] = true;
+    while (n < 12 && (word = strsep(&words, " ")) != NULL)
+        if (*word != '\0')
+            args[n++] = word;
+    snprintf(port_text, sizeof port_text, "%d", port);
+    args[n++] = "--data";
+    args[n++] = (char *)options.data;
+    args[n] = NULL;
+    pid_t child = fork();
+    if (child == 0) {
+        execv(options.server, args);
+        _exit(127);
+    }
+    return child;
+}
+
+/* The first event of a data directory; its answer may be cut, that is the point. */
+static void send_first(const char *data)
+{
+    static const char body[] = "{\"events\":[{\"message_id\":\"first\",\"name\":\"Product Viewed\","
+                               "\"identifiers\":{\"user_id\":\"u1\"}}]}";
+    char secret[300];
+    struct call call;
+    read_owner(data, secret, sizeof secret);
+    call_init(&call, port);
+    call_send(&call, "POST", OWN_DOOR, secret, body, sizeof body - 1);
+    call_done(&call);
+}
+
+/* A point that only the first start or the first event of a data directory passes: die there, and
+ * start again. */
+static void crash_fresh(const char *name, const char *at)
+{
+    char data[4096];
+    snprintf(data, sizeof data, "%s.%s", options.data, name);
+    int64_t started = now_ms();
+    start_server(at, data);
+    if (wait_ready(started, POINT_WAIT_MS) >= 0)
+        send_first(data);
+    while (is_running() && now_ms() - started < POINT_WAIT_MS)
+        rest_ms(5);
+    if (server > 0)
+        violation("point %s was not reached by a first start", name);
+    kill_server(SIGKILL);
+    started = now_ms();
+    start_server(NULL, data);
+    if (wait_ready(started, POINT_WAIT_MS) < 0)
+        violation("no start after a crash at %s", name);
+    else
+        send_first(data);
+    kill_server(SIGKILL);
+    printf("a first start that crashed at %s can be repeated\n", name);
+}
+
+static void crash_at(const char *name, char *command)
+{
+    char at[128], when[160];
+    int64_t started = now_ms();
+    pid_t child = -1;
+    snprintf(at, sizeof at, "%s:1", name);
+    if (command != NULL && strcmp(command, "fresh") == 0) {
+        crash_fresh(name, at);
+        return;
+    }
+    start_server(at, options.data);
+    paused = false;
+    if (command != NULL && wait_ready(started, POINT_WAIT_MS) >= 0) {
+        rest_ms(300);
+        if (strcmp(command, "stop") == 0)
+            kill(server, SIGTERM);
+        else
+            child = run_command(command);
+    }
+    while (is_running() && now_ms() - started < POINT_WAIT_MS)
+        rest_ms(5);
+    if (server > 0) {
+        violation("point %s was not reached within %d ms", name, POINT_WAIT_MS);
+        kill_server(SIGKILL);
+    }
+    if (child > 0) {
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+    start_ready();
+    pause_clients();
+    snprintf(when, sizeof when, "after a crash at %s", name);
+    compare(when);
+    kill_server(SIGKILL);
+}
+
+/* F2. The file's lines are explained in tests/crash/points. */
+static void run_points(void)
+{
+    char line[256];
+    FILE *file = fopen(options.points, "r");
+    int count = 0;
+    if (file == NULL)
+        give_up("could not open %s", options.points);
+    while (fgets(line, sizeof line, file) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        char *command = line, *name = strsep(&command, " ");
+        if (*name == '\0' || *name == '#')
+            continue;
+        while (command != NULL && *command == ' ')
+            command++;
+        crash_at(name, command != NULL && *command != '\0' ? command : NULL);
+        count++;
+    }
+    fclose(file);
+    start_ready();
+    pause_clients();
+    send_all_again();
+    compare("after everything was sent again");
+    printf("%d points\n", count);
+}
+
+static int free_port(void)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t n = sizeof address;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&address, n) != 0 ||
+        getsockname(fd, (struct sockaddr *)&address, &n) != 0)
+        give_up("no free port: %s", strerror(errno));
+    close(fd);
+    return ntohs(address.sin_port);
+}
+
+static void read_options(int argc, char **argv)
+{
+    static const struct option longs[] = {
+        {"server", 1, NULL, 's'},   {"data", 1, NULL, 'd'},   {"journal", 1, NULL, 'j'},
+        {"kills", 1, NULL, 'k'},    {"points", 1, NULL, 'p'}, {"seed", 1, NULL, 'S'},
+        {"ready-ms", 1, NULL, 'r'}, {NULL, 0, NULL, 0},
+    };
+    int option;
+    while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
+        switch (option) {
+        case 's':
+            options.server = optarg;
+            break;
+        case 'd':
+            options.data = optarg;
+            break;
+        case 'j':
+            options.journal = optarg;
+            break;
+        case 'p':
+            options.points = optarg;
+            break;
+        case 'k':
+            options.kills = (int)strtol(optarg, NULL, 10);
+            break;
+        case 'r':
+            options.ready_ms = (int)strtol(optarg, NULL, 10);
+            break;
+        case 'S':
+            options.seed = strtoull(optarg, NULL, 10);
+            break;
+        default:
+            exit(2);
+        }
+    }
+    if (options.server == NULL || options.data == NULL || options.journal == NULL)
+        give_up("--server, --data and --journal are needed");
+}
+
+int main(int argc, char **argv)
+{
+    read_options(argc, argv);
+    uint64_t random = options.seed;
+    port = free_port();
+    journal_fd = open(options.journal, O_CREAT | O_WRONLY | O_APPEND | O_CLOEXEC, 0600);
+    if (journal_fd < 0)
+        give_up("could not open %s: %s", options.journal, strerror(errno));
+    printf("seed %llu, %s\n", (unsigned long long)options.seed,
+           options.points != NULL ? "named points" : "random kills");
+    start_ready();
+    make_source();
+    kill_server(SIGKILL);
+    paused = options.points != NULL;
+    for (int i = 0; i < CLIENTS; i++) {
+        clients[i].id = i;
+        clients[i].random = options.seed * CLIENTS + (uint64_t)i + 1000;
+        clients[i].events = calloc(EVENTS_MAX, sizeof *clients[i].events);
+        if (clients[i].events == NULL ||
+            pthread_create(&clients[i].thread, NULL, run_client, &clients[i]) != 0)
+            give_up("could not start client %d", i);
+    }
+    pthread_t flusher;
+    if (pthread_create(&flusher, NULL, run_flusher, NULL) != 0)
+        give_up("could not start the flusher");
+    if (options.points != NULL)
+        run_points();
+    else
+        run_kills(&random);
+    stopping = true;
+    for (int i = 0; i < CLIENTS; i++)
+        pthread_join(clients[i].thread, NULL);
+    pthread_join(flusher, NULL);
+    kill_server(SIGTERM);
+    printf("%llu acknowledged, %d violations, ready in at most %d ms\n",
+           (unsigned long long)acked_total(), violations, ready_ms_most);
+    return violations > 0;
+}
