@@ -9,8 +9,8 @@
  *                  4. after a resume: queue the answer (request_pick_up)
  *   on_completed   the answer is sent, or the connection is gone: put the object back
  *
- * Suspending without a lost wake-up: MHD_suspend_connection comes first, then HANDLING → WAITING by
- * compare-and-swap. A replier that was faster has made it REPLIED: then we resume ourselves. A
+ * Suspending without a lost wake-up: MHD_suspend_connection comes first, then HANDLING to WAITING
+ * by compare-and-swap. A replier that was faster has made it REPLIED: then we resume ourselves. A
  * slower one finds WAITING, so the connection is surely suspended, and resumes it. MHD does not
  * look at a suspended connection, so nothing happens to the request while its replier works, even
  * if the client leaves.

@@ -1,5 +1,4 @@
-/* net_http_test.c - honest requests: answered, in order, from any thread, by many at once, to the
- * end. */
+/* net_http_test.c - honest requests: answered, in order, from any thread, for many, to the end. */
 #include "net/net_test.h"
 
 #include <poll.h>
