@@ -91,9 +91,9 @@ static enum status rule_dry_run(struct api *api, struct http_request *request, s
 {
     struct state *state = pipeline_state(api->options.pipeline);
     state_lock(state);
-    enum status status = identity_rule(pipeline_identity(api->options.pipeline),
-                                       log_end(api->options.log), rule, true, http_arena(request),
-                                       ret_result, err);
+    enum status status =
+        identity_rule(pipeline_identity(api->options.pipeline), log_end(api->options.log), rule,
+                      true, http_arena(request), ret_result, err);
     state_unlock(state);
     return status;
 }

@@ -18,6 +18,7 @@
 #include "privacy/privacy.h"
 
 #define STOP_GRACE_US (5 * US_PER_S)
+#define TRUSTED_MAX 64
 
 struct server {
     struct core core;
@@ -29,6 +30,8 @@ struct server {
     size_t doors_count, rooms_count;
     bool was_empty;
     char url[128];
+    char trusted_text[1024];
+    const char *trusted[TRUSTED_MAX + 1];
 };
 
 /* --- one request
@@ -181,15 +184,28 @@ static enum status doors_open(struct server *server, const struct options *optio
     return api_erasures_resume(server->api, err);
 }
 
+/* "10.0.0.1,10.0.0.2" in place into a list that ends with NULL. */
+static void trusted_split(struct server *server, const char *text)
+{
+    size_t count = 0;
+    snprintf(server->trusted_text, sizeof server->trusted_text, "%s", text);
+    char *rest = server->trusted_text;
+    for (char *one; count < TRUSTED_MAX && (one = strsep(&rest, ",")) != NULL;)
+        if (one[0] != '\0')
+            server->trusted[count++] = one;
+}
+
 static enum status listen_at(struct server *server, const struct options *options, struct err *err)
 {
     char path[4096];
+    trusted_split(server, option_text(options, OPTION_TRUSTED));
     struct http_options http_options = {
         .address = option_text(options, OPTION_ADDRESS),
         .port = (int)option_number(options, OPTION_PORT),
         .threads = (int)option_number(options, OPTION_THREADS),
         .inflight_max = (size_t)option_number(options, OPTION_INFLIGHT) << 10,
         .body_limit = body_limit,
+        .trusted = server->trusted,
         .handle = handle,
         .ctx = server,
     };
@@ -270,7 +286,8 @@ void signals_block(void)
 {
     sigset_t set = stop_signals();
     CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
-    signal(SIGPIPE, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN); /* a client that went away is no event of ours */
+    signal(SIGXFSZ, SIG_IGN); /* a file-size limit is a full disk: an outcome, not an end */
 }
 
 void signals_wait(void)

@@ -40,8 +40,7 @@ static pthread_mutex_t *lock_of(struct clean_dedup *dedup, struct hash128 key)
     return &dedup->locks[clean_set_segment_of(key) % DEDUP_LOCKS];
 }
 
-/* --- days come and go --------------------------------------------------------------------------
- */
+/* --- days come and go ------------------------------------------------------------------------- */
 
 void clean_dedup_add_day(struct clean_dedup *dedup, struct clean_day *day)
 {
@@ -92,8 +91,7 @@ static void bound_by_count(struct clean_dedup *dedup)
     }
 }
 
-/* --- asking and adding -------------------------------------------------------------------------
- */
+/* --- asking and adding ------------------------------------------------------------------------ */
 
 void clean_dedup_prefetch(const struct clean_dedup *dedup, struct hash128 key)
 {
@@ -179,8 +177,7 @@ bool clean_dedup_known(struct clean_dedup *dedup, struct hash128 key)
     return known || buried(dedup, key);
 }
 
-/* --- the sorted file ----------------------------------------------------------------------------
- */
+/* --- the sorted file -------------------------------------------------------------------------- */
 
 static bool is_pending(const struct clean_dedup *dedup, const struct clean_day *day)
 {
@@ -285,8 +282,7 @@ static void merge_care(struct clean_dedup *dedup)
         clean_dedup_settle(dedup); /* a fast replay must not gather a month in memory */
 }
 
-/* --- durable ------------------------------------------------------------------------------------
- */
+/* --- durable ---------------------------------------------------------------------------------- */
 
 static void lengths_put(const struct clean_dedup *dedup, struct buf *lengths)
 {
@@ -356,8 +352,7 @@ enum status clean_dedup_sync(struct clean_dedup *dedup, struct buf *lengths, str
     return retired_remove(dedup, err);
 }
 
-/* --- erased ids ---------------------------------------------------------------------------------
- */
+/* --- erased ids ------------------------------------------------------------------------------- */
 
 enum status clean_dedup_bury(struct clean_dedup *dedup, const struct hash128 *keys,
                              size_t keys_count, struct err *err)

@@ -22,8 +22,7 @@
 #define IDS_MAX UINT64_C(100000000)
 #define BURIED_DAY UINT32_MAX /* what stands in the header of erased.keys instead of a day */
 
-/* --- the text -----------------------------------------------------------------------------------
- */
+/* --- the text --------------------------------------------------------------------------------- */
 
 struct lengths {
     uint32_t cut_day;
@@ -92,8 +91,7 @@ static bool lengths_parse(struct str s, struct lengths *lengths)
     return true;
 }
 
-/* --- the folder ---------------------------------------------------------------------------------
- */
+/* --- the folder ------------------------------------------------------------------------------- */
 
 /* The day of "20261124.keys". */
 static bool day_of_name(const char *name, uint32_t *ret_day)
@@ -157,8 +155,7 @@ static enum status folder_tidy(struct clean_dedup *dedup, const struct lengths *
     return status;
 }
 
-/* --- erased ids ---------------------------------------------------------------------------------
- */
+/* --- erased ids ------------------------------------------------------------------------------- */
 
 static enum status buried_load(struct clean_dedup *dedup, struct err *err)
 {
@@ -191,8 +188,7 @@ static enum status buried_load(struct clean_dedup *dedup, struct err *err)
     return status;
 }
 
-/* --- the days -----------------------------------------------------------------------------------
- */
+/* --- the days --------------------------------------------------------------------------------- */
 
 static enum status old_load(struct clean_dedup *dedup, struct err *err)
 {
@@ -302,8 +298,7 @@ static enum status days_restore(struct clean_dedup *dedup, const struct lengths 
     return days_load(dedup, err);
 }
 
-/* --- the whole ----------------------------------------------------------------------------------
- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 static struct clean_dedup *dedup_new(const struct clean_options *options)
 {

@@ -157,8 +157,7 @@ static enum status run_fill(struct clean_merge *merge, struct run *run, bool *re
     return ST_OK;
 }
 
-/* --- the heap: runs by their next key, smallest first ------------------------------------------
- */
+/* --- the heap: runs by their next key, smallest first ----------------------------------------- */
 
 static bool run_before(const struct run *x, const struct run *y)
 {

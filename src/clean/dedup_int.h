@@ -58,8 +58,7 @@ struct clean_dedup {
     int buried_fd;
 };
 
-/* --- day files (clean_day.c) -------------------------------------------------------------------
- */
+/* --- day files (clean_day.c) ------------------------------------------------------------------ */
 
 struct clean_day *clean_day_new(uint32_t day);
 void clean_day_free(struct clean_day *day); /* NULL is fine */
@@ -78,8 +77,7 @@ MUST_USE enum status clean_day_cut(struct clean_dedup *dedup, struct clean_day *
 MUST_USE enum status clean_day_load(struct clean_dedup *dedup, struct clean_day *day,
                                     uint64_t *ret_sum, struct err *err);
 
-/* --- the days ----------------------------------------------------------------------------------
- */
+/* --- the days --------------------------------------------------------------------------------- */
 
 void clean_dedup_add_day(struct clean_dedup *dedup, struct clean_day *day);
 /* Start a merge of the older days that are not in the sorted file, when there are any. */

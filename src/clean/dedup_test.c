@@ -423,8 +423,7 @@ static void erased_ids_stay_known_over_a_rebuild(void **state)
     assert_known(f, 5, 8, true);
 }
 
-/* --- the parts ----------------------------------------------------------------------------------
- */
+/* --- the parts -------------------------------------------------------------------------------- */
 
 static void a_set_holds_what_a_naive_one_holds(void **state)
 {

@@ -13,8 +13,7 @@
 
 #include "base/json.h"
 
-/* --- names, changes, figures --------------------------------------------------------------------
- */
+/* --- names, changes, figures ------------------------------------------------------------------ */
 
 static struct person_id person_of(struct world *world, const char *name)
 {
@@ -145,8 +144,7 @@ static void an_identifier_named_twice_is_one(void **state)
     world_done(&world);
 }
 
-/* --- freezing -----------------------------------------------------------------------------------
- */
+/* --- freezing --------------------------------------------------------------------------------- */
 
 static void a_component_above_the_limit_is_frozen_and_reported(void **state)
 {
@@ -184,8 +182,7 @@ static void a_component_above_the_limit_is_frozen_and_reported(void **state)
     world_done(&world);
 }
 
-/* --- rules --------------------------------------------------------------------------------------
- */
+/* --- rules ------------------------------------------------------------------------------------ */
 
 static enum status rule(struct world *world, const char *json, bool dry_run,
                         struct identity_result *result)
@@ -382,8 +379,7 @@ static void a_bad_rule_is_refused_and_changes_nothing(void **state)
     world_done(&world);
 }
 
-/* --- reading, erasing ---------------------------------------------------------------------------
- */
+/* --- reading, erasing ------------------------------------------------------------------------- */
 
 static void erase_takes_the_whole_component_and_a_new_event_starts_a_new_person(void **state)
 {
@@ -523,8 +519,7 @@ static void explain_names_evidence_outcome_and_rule(void **state)
     world_done(&world);
 }
 
-/* --- pairs and bytes ----------------------------------------------------------------------------
- */
+/* --- pairs and bytes -------------------------------------------------------------------------- */
 
 static void explain_tells_all_other_outcomes_too(void **state)
 {

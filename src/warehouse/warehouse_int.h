@@ -114,7 +114,7 @@ struct warehouse {
     pthread_t watchdog;
 };
 
-/* ---- warehouse_engine.c: DuckDB's calls, with our outcomes ---- */
+/* --- warehouse_engine.c: DuckDB's calls, with our outcomes ------------------------------------ */
 
 enum status engine_open(struct warehouse *warehouse, const struct warehouse_options *options,
                         struct err *err);
@@ -169,7 +169,7 @@ void readers_leave(struct warehouse *warehouse, unsigned generation);
 /* From now on readers see the new views; returns when those before have left. */
 void readers_wait(struct warehouse *warehouse);
 
-/* ---- warehouse_manifest.c: which files are ours ---- */
+/* --- warehouse_manifest.c: which files are ours ----------------------------------------------- */
 
 void file_name(struct file *file, const char *month, unsigned version);
 void file_path(const struct warehouse *warehouse, const struct file *file, const char *suffix,
@@ -180,7 +180,7 @@ enum status manifest_write(struct warehouse *warehouse, struct err *err);
 enum status leftovers_delete(struct warehouse *warehouse, struct err *err);
 enum status file_delete(struct warehouse *warehouse, const struct file *file, struct err *err);
 
-/* ---- warehouse_file.c: tables and views ---- */
+/* --- warehouse_file.c: tables and views ------------------------------------------------------- */
 
 enum status file_attach(struct warehouse *warehouse, duckdb_connection connection,
                         const struct file *file, struct err *err);
@@ -191,16 +191,16 @@ enum status file_create(struct warehouse *warehouse, duckdb_connection connectio
 /* Make all views again, from warehouse->files; under write_lock. */
 enum status views_make(struct warehouse *warehouse, duckdb_connection connection, struct err *err);
 
-/* ---- warehouse_append.c ---- */
+/* --- warehouse_append.c ----------------------------------------------------------------------- */
 
 void tables_init(struct warehouse *warehouse);
 void tables_done(struct warehouse *warehouse);
 
-/* ---- warehouse_guard.c: may a person run this? ---- */
+/* --- warehouse_guard.c: may a person run this? ------------------------------------------------ */
 
 enum status guard_check(duckdb_connection connection, struct str sql, struct err *err);
 
-/* ---- warehouse_json.c: answers as JSON ---- */
+/* --- warehouse_json.c: answers as JSON -------------------------------------------------------- */
 
 /* ST_INVALID when a column has a type that has no JSON form. */
 enum status json_columns(struct buf *json, duckdb_result *result, struct err *err);
@@ -214,12 +214,12 @@ struct json_rows {
 void json_chunk(struct buf *json, duckdb_result *result, duckdb_data_chunk chunk,
                 struct json_rows *rows);
 
-/* ---- warehouse_sql.c ---- */
+/* --- warehouse_sql.c -------------------------------------------------------------------------- */
 
 void slots_init(struct warehouse *warehouse);
 void slots_done(struct warehouse *warehouse);
 
-/* ---- warehouse_export.c ---- */
+/* --- warehouse_export.c ----------------------------------------------------------------------- */
 
 enum status exports_delete(struct warehouse *warehouse, struct err *err);
 #endif

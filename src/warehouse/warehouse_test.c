@@ -250,7 +250,7 @@ static void people_are_what_their_visitors_say(void **state)
                         "[3,[\"phone:+8613800000000\"],null,null,0,null,null,false]]");
 }
 
-/* ---- stops ---- */
+/* --- stops ------------------------------------------------------------------------------------ */
 
 static void child_appends(struct bench *bench, int acknowledged)
 {
@@ -352,7 +352,7 @@ static void a_full_disk_is_waited_out(void **state)
     bench_open(bench);
 }
 
-/* ---- erase ---- */
+/* --- erase ------------------------------------------------------------------------------------ */
 
 static struct warehouse_event person_event(uint64_t position, uint64_t visitor, int64_t received_us,
                                            char text[64])
@@ -592,7 +592,7 @@ static void a_month_that_is_killed_while_beginning_begins_again(void **state)
     assert_string_equal(rows_of(bench, "SELECT person FROM events WHERE position = 14"), "[[2]]");
 }
 
-/* ---- digest, export ---- */
+/* --- digest, export --------------------------------------------------------------------------- */
 
 static struct hash128 digest_of(struct bench *bench)
 {
