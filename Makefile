@@ -7,7 +7,7 @@ release = build/release/src/app/hezou
 
 test_deps = tools/install tests && tools/fetch
 
-.PHONY: build deps run test golden crash fuzz bench nightly asan tsan format
+.PHONY: build deps run test golden crash fuzz bench nightly asan tsan format docs
 build: deps # what a user runs: build/release/src/app/hezou
 	test -f build/release/build.ninja || meson setup build/release --buildtype=release
 	ninja -C build/release
@@ -53,3 +53,6 @@ tsan:
 
 format:
 	git ls-files '*.c' '*.h' | xargs clang-format -i
+
+docs: build # the documents that the program prints
+	$(release) help --markdown > docs/params.md

@@ -159,6 +159,19 @@ static void blank_quiet(struct file *file)
     }
 }
 
+/* Headers that tools/embed makes from .sql files lie in the build folder, beside no other header.
+ */
+static bool is_embedded(const char *name, size_t n)
+{
+    static const char *const ends[] = {"_sql.h", "_queries.h", "_migrations.h"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        size_t m = strlen(ends[i]);
+        if (n > m && memcmp(name + n - m, ends[i], m) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void check_include(const struct file *file, int line, const char *quoted)
 {
     const char *end = strchr(quoted, '"');
@@ -168,7 +181,7 @@ static void check_include(const struct file *file, int line, const char *quoted)
     size_t n = (size_t)(end - quoted);
     const char *slash = memchr(quoted, '/', n);
     if (slash == NULL) {
-        if (self != NULL)
+        if (self != NULL && !is_embedded(quoted, n))
             report(file, line, "include", "say \"module/%.*s\"", (int)n, quoted);
         return;
     }
@@ -243,7 +256,8 @@ static void check_text_line(const struct file *file, int line, const char *text,
     for (size_t w = 0; w < sizeof words / sizeof *words; w++) {
         size_t m = strlen(words[w]);
         for (size_t i = 0; i + m <= n; i++)
-            if (memcmp(text + i, words[w], m) == 0 && (i == 0 || !is_word(text[i - 1])) &&
+            if (memcmp(text + i, words[w], m) == 0 &&
+                (i == 0 || (!is_word(text[i - 1]) && text[i - 1] != '"')) &&
                 (i + m == n || !is_word(text[i + m])))
                 report(file, line, "word", "%s: finish it or leave it out", words[w]);
     }

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "api_queries.h"
 #include "base/check.h"
 
 static const struct route routes[] = {
@@ -22,6 +23,7 @@ struct api *api_new(const struct api_options *options)
 {
     struct api *api = mem_zero(sizeof *api);
     api->options = *options;
+    facts_prepare(options->facts, api_queries);
     api->routes = mem_zero((ROUTES + 1) * sizeof *api->routes);
     memcpy(api->routes, routes, sizeof routes);
     api->routes_count = ROUTES;
@@ -49,22 +51,21 @@ const struct route *api_routes(struct api *api, size_t *ret_count)
  * ------------------------------------------------------------------------------------------------------
  */
 
-void api_answer(struct http_request *request, int code, struct buf *json)
+void api_finish(struct http_request *request, enum status status, int code, struct buf *json,
+                const struct err *err)
 {
-    if (json->overflow) {
-        struct err err;
-        err_set(&err, ST_TOO_LARGE, "the answer is larger than %zu bytes", json->max);
-        err_hint(&err, err.status, "ask for less at a time");
-        api_error(request, &err);
-    } else {
-        http_reply(request, code, "application/json", buf_view(json));
+    struct err too_large;
+    if (status == ST_OK && json->overflow) {
+        status =
+            err_set(&too_large, ST_TOO_LARGE, "the answer is larger than %zu bytes", json->max);
+        err_hint(&too_large, status, "ask for less at a time");
+        err = &too_large;
     }
+    if (status == ST_OK)
+        http_reply(request, code, "application/json", buf_view(json));
+    else
+        http_reply_error(request, err);
     buf_done(json);
-}
-
-void api_error(struct http_request *request, const struct err *err)
-{
-    http_reply_error(request, err);
 }
 
 void api_put_time(struct buf *json, const char *name, int64_t us)
@@ -182,7 +183,7 @@ static void hand_to_worker(struct api *api, struct http_request *request, http_h
 {
     struct err err;
     if (http_work(request, work, api, &err) != ST_OK)
-        api_error(request, &err);
+        http_reply_error(request, &err);
 }
 
 static void after_ready(struct pipeline_waiter *waiter, enum status status)
@@ -195,7 +196,7 @@ static void after_ready(struct pipeline_waiter *waiter, enum status status)
     struct err err;
     err_set(&err, status, "the position %llu was not reached in time",
             (unsigned long long)waiter->offset);
-    api_error(after->request, &err);
+    http_reply_error(after->request, &err);
 }
 
 /* True when the request waits (or was refused); false when it named no position. */
@@ -209,7 +210,7 @@ static bool waits(struct api *api, struct http_request *request, http_handler *w
     if (!api_token_parse(token, &position) || position.part != 0) {
         err_set(&err, ST_INVALID, "after= is no position");
         err_hint(&err, ST_INVALID, "give back the \"position\" of an answer as it was");
-        api_error(request, &err);
+        http_reply_error(request, &err);
         return true;
     }
     struct after *after = ARENA_NEW(http_arena(request), struct after);
@@ -222,9 +223,9 @@ static bool waits(struct api *api, struct http_request *request, http_handler *w
     };
     if (position.offset >= log_end(api->options.log)) {
         err_set(&err, ST_NOT_FOUND, "the position lies after the journal's end");
-        api_error(request, &err);
+        http_reply_error(request, &err);
     } else if (pipeline_wait(api->options.pipeline, &after->waiter, &err) != ST_OK) {
-        api_error(request, &err);
+        http_reply_error(request, &err);
     }
     return true;
 }

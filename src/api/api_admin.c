@@ -2,17 +2,6 @@
  * makes it. */
 #include "api/api_int.h"
 
-static void reply(struct http_request *request, enum status status, int code, struct buf *json,
-                  const struct err *err)
-{
-    if (status == ST_OK) {
-        api_answer(request, code, json);
-        return;
-    }
-    buf_done(json);
-    api_error(request, err);
-}
-
 static void put_key(struct buf *json, const struct buf *key)
 {
     json_put_member_str(json, "key", buf_view(key));
@@ -24,7 +13,7 @@ void api_keys(void *ctx, struct http_request *request)
     struct err err;
     struct buf json;
     buf_init(&json, ANSWER_BYTES_MAX);
-    reply(request, access_list(api->options.access, &json, &err), 200, &json, &err);
+    api_finish(request, access_list(api->options.access, &json, &err), 200, &json, &err);
 }
 
 /* {"name":"shop-web","channel":"web"}, and "key" when a shop brings the write key it already uses.
@@ -65,7 +54,7 @@ static void source_work(void *ctx, struct http_request *request)
     struct err err;
     struct buf json;
     buf_init(&json, ANSWER_BYTES_MAX);
-    reply(request, source_add(ctx, request, &json, &err), 201, &json, &err);
+    api_finish(request, source_add(ctx, request, &json, &err), 201, &json, &err);
 }
 
 void api_source_add(void *ctx, struct http_request *request)
@@ -109,7 +98,7 @@ static void key_work(void *ctx, struct http_request *request)
     struct err err;
     struct buf json;
     buf_init(&json, ANSWER_BYTES_MAX);
-    reply(request, key_add(ctx, request, &json, &err), 201, &json, &err);
+    api_finish(request, key_add(ctx, request, &json, &err), 201, &json, &err);
 }
 
 void api_key_add(void *ctx, struct http_request *request)
@@ -125,7 +114,7 @@ static void revoke_work(void *ctx, struct http_request *request)
     buf_init(&json, ANSWER_BYTES_MAX);
     enum status status = access_revoke(api->options.access, api_param(api, request, "id"), &err);
     buf_text(&json, "{\"revoked\":true}");
-    reply(request, status, 200, &json, &err);
+    api_finish(request, status, 200, &json, &err);
 }
 
 void api_key_revoke(void *ctx, struct http_request *request)

@@ -76,7 +76,7 @@ static void erase_work(void *ctx, struct http_request *request)
     struct err err;
     struct ledger ledger = {0};
     if (erase(api, request, &ledger, &err) != ST_OK) {
-        api_error(request, &err);
+        http_reply_error(request, &err);
         return;
     }
     struct buf json;
@@ -86,7 +86,7 @@ static void erase_work(void *ctx, struct http_request *request)
     json_put_member_uint(&json, "identifiers", ledger.erased.identifiers);
     json_put_member_uint(&json, "records", ledger.erased.records);
     buf_char(&json, '}');
-    api_answer(request, 200, &json);
+    api_finish(request, ST_OK, 200, &json, NULL);
 }
 
 void api_erase(void *ctx, struct http_request *request)
@@ -125,12 +125,7 @@ void api_erasures(void *ctx, struct http_request *request)
     struct err err;
     struct buf json;
     buf_init(&json, ANSWER_BYTES_MAX);
-    if (facts_read(api->options.facts, ledger_list, &json, &err) == ST_OK) {
-        api_answer(request, 200, &json);
-        return;
-    }
-    buf_done(&json);
-    api_error(request, &err);
+    api_finish(request, facts_read(api->options.facts, ledger_list, &json, &err), 200, &json, &err);
 }
 
 /* --- after a crash

@@ -26,9 +26,9 @@ void api_work(struct api *api, struct http_request *request, http_handler *work)
 /* The same, but without `after=` the work is done here and now (it takes microseconds). */
 void api_quick(struct api *api, struct http_request *request, http_handler *work);
 
-/* Answer with `json` and release it. */
-void api_answer(struct http_request *request, int code, struct buf *json);
-void api_error(struct http_request *request, const struct err *err);
+/* The end of every handler: `json` with `code` when the status is ST_OK, else the error. Releases `json`. */
+void api_finish(struct http_request *request, enum status status, int code, struct buf *json,
+                const struct err *err);
 
 /* {id} of the path, "type:value", in normal form in the request's arena. ST_INVALID, ST_NOT_FOUND
  * for a blocked one. */

@@ -146,12 +146,7 @@ static void profile_work(void *ctx, struct http_request *request)
         status = history_json(api, request, &json, &err);
     }
     buf_char(&json, '}');
-    if (status == ST_OK) {
-        api_answer(request, 200, &json);
-        return;
-    }
-    buf_done(&json);
-    api_error(request, &err);
+    api_finish(request, status, 200, &json, &err);
 }
 
 void api_profile(void *ctx, struct http_request *request)
@@ -164,12 +159,7 @@ static void explain_work(void *ctx, struct http_request *request)
     struct err err;
     struct buf json;
     buf_init(&json, ANSWER_BYTES_MAX);
-    if (history_json(ctx, request, &json, &err) == ST_OK) {
-        api_answer(request, 200, &json);
-        return;
-    }
-    buf_done(&json);
-    api_error(request, &err);
+    api_finish(request, history_json(ctx, request, &json, &err), 200, &json, &err);
 }
 
 void api_explain(void *ctx, struct http_request *request)

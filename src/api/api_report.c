@@ -12,12 +12,7 @@ static void overview_work(void *ctx, struct http_request *request)
     struct err err;
     struct buf json;
     buf_init(&json, ANSWER_BYTES_MAX);
-    if (analytics_overview(api->options.warehouse, &json, &err) == ST_OK) {
-        api_answer(request, 200, &json);
-        return;
-    }
-    buf_done(&json);
-    api_error(request, &err);
+    api_finish(request, analytics_overview(api->options.warehouse, &json, &err), 200, &json, &err);
 }
 
 void api_overview(void *ctx, struct http_request *request)
@@ -45,12 +40,7 @@ static void sql_work(void *ctx, struct http_request *request)
     if (status == ST_OK)
         status = warehouse_sql(api->options.warehouse, sql, &limits, &json, &err);
     yyjson_doc_free(doc);
-    if (status == ST_OK) {
-        api_answer(request, 200, &json);
-        return;
-    }
-    buf_done(&json);
-    api_error(request, &err);
+    api_finish(request, status, 200, &json, &err);
 }
 
 void api_sql(void *ctx, struct http_request *request)
@@ -187,12 +177,7 @@ static void record_work(void *ctx, struct http_request *request)
     struct err err;
     struct buf json;
     buf_init(&json, ANSWER_BYTES_MAX);
-    if (record_json(ctx, request, &json, &err) == ST_OK) {
-        api_answer(request, 200, &json);
-        return;
-    }
-    buf_done(&json);
-    api_error(request, &err);
+    api_finish(request, record_json(ctx, request, &json, &err), 200, &json, &err);
 }
 
 void api_record(void *ctx, struct http_request *request)
@@ -222,11 +207,8 @@ static void export_work(void *ctx, struct http_request *request)
         buf_char(&json, '{');
         json_put_member_str(&json, "folder", buf_view(&folder));
         buf_char(&json, '}');
-        api_answer(request, 201, &json);
-    } else {
-        buf_done(&json);
-        api_error(request, &err);
     }
+    api_finish(request, status, 201, &json, &err);
     buf_done(&folder);
 }
 

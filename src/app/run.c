@@ -2,6 +2,7 @@
  * as everything else. */
 #include "app/run.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -9,7 +10,6 @@
 #include "app/remote.h"
 #include "app/serve.h"
 #include "base/disk.h"
-#include "base/json.h"
 #include "import/import.h"
 
 #define MAPPING_BYTES_MAX ((size_t)1 << 20)
@@ -98,25 +98,38 @@ enum status run_import(const struct options *options, struct err *err)
     return status;
 }
 
-/* The file that the sample's mapping names. */
+/* The folder's one .csv, .csv.gz or .csv.zst. */
+static enum status sample_file(const char *folder, char path[4096], struct err *err)
+{
+    DIR *dir = opendir(folder);
+    bool found = false;
+    if (dir == NULL) {
+        err_set(err, ST_NOT_FOUND, "there is no sample folder %s", folder);
+        return err_hint(err, ST_NOT_FOUND, "run in the source tree, or name it with --sample");
+    }
+    for (struct dirent *entry; !found && (entry = readdir(dir)) != NULL;) {
+        found = strstr(entry->d_name, ".csv") != NULL;
+        if (found)
+            snprintf(path, 4096, "%s/%s", folder, entry->d_name);
+    }
+    closedir(dir);
+    return found ? ST_OK
+                 : err_set(err, ST_NOT_FOUND, "the sample folder %s has no CSV file", folder);
+}
+
 static enum status sample_feed(struct http_client *client, const struct options *options,
                                struct buf *ret_position, struct err *err)
 {
     char path[4096], file[4096];
     char *mapping = NULL;
     size_t n = 0;
-    yyjson_doc *doc = NULL;
     const char *folder = option_text(options, OPTION_SAMPLE);
     snprintf(path, sizeof path, "%s/mapping.json", folder);
-    enum status status = mapping_read(path, &mapping, &n, err);
+    enum status status = sample_file(folder, file, err);
     if (status == ST_OK)
-        status = json_parse(NULL, (struct str){mapping, n}, &doc, err);
-    if (status == ST_OK) {
-        struct str name = json_member_str(yyjson_doc_get_root(doc), "file");
-        snprintf(file, sizeof file, "%s/" STR_FMT, folder, STR_ARG(name));
+        status = mapping_read(path, &mapping, &n, err);
+    if (status == ST_OK)
         status = feed(client, file, (struct str){mapping, n}, options, ret_position, err);
-    }
-    yyjson_doc_free(doc);
     free(mapping);
     return status;
 }

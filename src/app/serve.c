@@ -11,6 +11,7 @@
 
 #include "api/api.h"
 #include "base/check.h"
+#include "base/metric.h"
 #include "collect/collect.h"
 #include "net/http.h"
 #include "net/route.h"
@@ -110,12 +111,6 @@ static size_t body_limit(void *ctx, struct http_request *request)
 /* --- figures of the network and the door
  * -------------------------------------------------------------------------- */
 
-static void put(struct buf *out, const char *name, const char *kind, const char *help, uint64_t v)
-{
-    buf_fmt(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, kind, name,
-            (unsigned long long)v);
-}
-
 static void write_metrics(void *ctx, struct buf *out)
 {
     struct server *server = ctx;
@@ -125,25 +120,29 @@ static void write_metrics(void *ctx, struct buf *out)
     http_stats(server->http, &http);
     collect_stats(server->collect, &collect);
     privacy_stats(server->privacy, &privacy);
-    put(out, "hezou_http_requests_total", "counter", "Requests since the start.", http.requests);
-    put(out, "hezou_http_refused_total", "counter", "Requests refused before a handler.",
-        http.refused);
-    put(out, "hezou_http_swept_total", "counter", "Connections ended because they dripped.",
-        http.swept);
-    put(out, "hezou_http_connections", "gauge", "Open connections.", http.connections);
-    put(out, "hezou_http_inflight_bytes", "gauge", "Bytes of bodies in hand.", http.inflight_bytes);
-    put(out, "hezou_collect_events_total", "counter", "Events taken by the door.", collect.events);
-    put(out, "hezou_collect_quarantined_total", "counter", "Events the door could not translate.",
-        collect.quarantined);
-    put(out, "hezou_collect_duplicates_known_total", "counter", "Events the door already knew.",
-        collect.duplicates_known);
-    put(out, "hezou_collect_crc_mismatch_total", "counter", "Records whose crc did not fit (kept).",
-        collect.crc_mismatches);
-    put(out, "hezou_collect_refused_total", "counter", "Requests answered 503 by the door.",
-        collect.refused);
-    put(out, "hezou_denied_consent_total", "counter", "Events not kept: no consent.",
-        privacy.denied_consent);
-    put(out, "hezou_denied_gpc_total", "counter", "Events not kept: Sec-GPC.", privacy.denied_gpc);
+    metric_put(out, "hezou_http_requests_total", "counter", "Requests since the start.",
+               http.requests);
+    metric_put(out, "hezou_http_refused_total", "counter", "Requests refused before a handler.",
+               http.refused);
+    metric_put(out, "hezou_http_swept_total", "counter", "Connections ended because they dripped.",
+               http.swept);
+    metric_put(out, "hezou_http_connections", "gauge", "Open connections.", http.connections);
+    metric_put(out, "hezou_http_inflight_bytes", "gauge", "Bytes of bodies in hand.",
+               http.inflight_bytes);
+    metric_put(out, "hezou_collect_events_total", "counter", "Events taken by the door.",
+               collect.events);
+    metric_put(out, "hezou_collect_quarantined_total", "counter",
+               "Events the door could not translate.", collect.quarantined);
+    metric_put(out, "hezou_collect_duplicates_known_total", "counter",
+               "Events the door already knew.", collect.duplicates_known);
+    metric_put(out, "hezou_collect_crc_mismatch_total", "counter",
+               "Records whose crc did not fit (kept).", collect.crc_mismatches);
+    metric_put(out, "hezou_collect_refused_total", "counter", "Requests answered 503 by the door.",
+               collect.refused);
+    metric_put(out, "hezou_denied_consent_total", "counter", "Events not kept: no consent.",
+               privacy.denied_consent);
+    metric_put(out, "hezou_denied_gpc_total", "counter", "Events not kept: Sec-GPC.",
+               privacy.denied_gpc);
 }
 
 /* --- start and stop
@@ -163,7 +162,6 @@ static enum status doors_open(struct server *server, const struct options *optio
         .access = core->access,
         .clean = pipeline_clean(core->pipeline),
         .privacy = server->privacy,
-        .clock = &core->clock,
         .rng = &core->rng,
     };
     server->collect = collect_new(&collect_options);

@@ -26,7 +26,7 @@ enum event_type {
     EVENT_GROUP = 5,
     EVENT_ALIAS = 6,
     EVENT_BIND = 7,    /* these identifiers are one person */
-    EVENT_UNBIND = 8,  /* the first identifier leaves the others (alone: leaves any other) */
+    EVENT_UNBIND = 8,  /* the anchor leaves the others (alone: leaves everybody) */
     EVENT_PROFILE = 9, /* a change of traits: see operation */
     EVENT_TYPE_END
 };

@@ -8,12 +8,15 @@
 
 struct http_client;
 
-/* `base_url` like "http://127.0.0.1:8080"; `bearer` may be NULL. Keeps its connection. Not for two threads at once. */
+/* `base_url` like "http://127.0.0.1:8080"; `bearer` may be NULL. Keeps its connection. Not for two
+ * threads at once. */
 struct http_client *http_client_new(const char *base_url, const char *bearer);
 void http_client_free(struct http_client *client);
-/* One request. `body` may be empty (then no body is sent); `type` its media type. The answer's body goes to
- * `ret_body` (reset first). ST_BUSY when the server cannot be reached. *ret_code is the HTTP code. */
-MUST_USE enum status http_client_send(struct http_client *client, const char *method, const char *path,
-                                      const char *type, struct str body, int *ret_code, struct buf *ret_body,
-                                      struct err *err);
+/* One request. `body` may be empty (then no body is sent); `type` its media type. The answer's body
+ * goes to `ret_body` (reset first; its max is the limit). ST_BUSY when the server cannot be
+ * reached, ST_TIMEOUT when it does not answer within 120 s, ST_TOO_LARGE when its answer passes the
+ * limit. *ret_code is the HTTP code. */
+MUST_USE enum status http_client_send(struct http_client *client, const char *method,
+                                      const char *path, const char *type, struct str body,
+                                      int *ret_code, struct buf *ret_body, struct err *err);
 #endif

@@ -1,17 +1,20 @@
 /* http.h - the HTTP server: libmicrohttpd in poll mode behind one header (DESIGN §12).
  *
- * A handler is called once per request, when its whole body is there, on one of a few network threads. It answers with
- * http_reply, now or later and from any thread: a request that is not answered when the handler returns is suspended,
- * which costs no thread. A handler must not block for long: slow work goes to http_work.
+ * A handler is called once per request, when its whole body is there, on one of a few network
+ * threads. It answers with http_reply, now or later and from any thread: a request that is not
+ * answered when the handler returns is suspended, which costs no thread. A handler must not block
+ * for long: slow work goes to http_work.
  *
- * Refused before any handler (RFC 9112): two Content-Length, Content-Length with Transfer-Encoding, a
- * Transfer-Encoding other than chunked, a header name that is no token, a body over its limit (413). A sweeper ends
- * connections whose header takes > 10 s or whose body > 30 s. At most 256 unfinished requests per address.
- * Above `inflight_max` bytes of bodies: 503 with Retry-After.
+ * Refused before any handler (RFC 9112): two Content-Length, Content-Length with Transfer-Encoding,
+ * a Transfer-Encoding other than chunked, a header name that is no token, a body over its limit
+ * (413). A sweeper ends connections whose header takes > 10 s or whose body > 30 s. At most 256
+ * unfinished requests per address. Above `inflight_max` bytes of bodies: 503 with Retry-After.
  *
  * Depends on: base, libmicrohttpd. Called by: collect, api, app. */
 #ifndef NET_HTTP_H
 #define NET_HTTP_H
+
+#include <stdint.h>
 
 #include "base/arena.h"
 #include "base/status.h"
@@ -23,11 +26,16 @@ struct http_request;
 typedef void http_handler(void *ctx, struct http_request *request);
 
 struct http_options {
-    const char *address; /* "127.0.0.1" */
-    int port;            /* 0 = any; http_port tells */
-    int threads;         /* 0 = 2 */
-    size_t inflight_max; /* 0 = LIMIT_INFLIGHT_BYTES */
-    unsigned connections_max; /* 0 = 8,192 */
+    const char *address;      /* "127.0.0.1"; a number, IPv4 or IPv6 */
+    int port;                 /* 0 = any; http_port tells */
+    int threads;              /* 0 = 2 */
+    size_t inflight_max;      /* 0 = LIMIT_INFLIGHT_BYTES */
+    unsigned connections_max; /* 0 = 8,192; fewer when the system allows fewer open files */
+    int64_t header_us_max;    /* 0 = 10 s */
+    int64_t body_us_max;      /* 0 = 30 s */
+    /* Addresses without the limit of 256 unfinished requests, such as our own proxy's: texts as
+     * http_remote gives them, NULL at the end. Borrowed while the server runs. NULL = none. */
+    const char *const *trusted;
     /* The body limit of a request, decided on its head. */
     size_t (*body_limit)(void *ctx, struct http_request *request);
     http_handler *handle;
@@ -35,14 +43,18 @@ struct http_options {
     int workers; /* threads of http_work; 0 = 2 */
 };
 
-MUST_USE enum status http_start(const struct http_options *options, struct http_server **ret_server, struct err *err);
+MUST_USE enum status http_start(const struct http_options *options, struct http_server **ret_server,
+                                struct err *err);
 int http_port(const struct http_server *server);
-/* Stop accepting; answered and unanswered requests are given `grace_us`, then all is closed. */
+/* Stop accepting; requests begun are given `grace_us` to be answered, then all is closed and freed.
+ * Jobs of http_work that run are waited for. A request that somebody still holds afterwards may be
+ * given to http_set_header, http_reply and http_reply_error (to no effect), and to nothing else. */
 void http_stop(struct http_server *server, int64_t grace_us);
 
 /* Borrowed until the reply. Names are compared without case. Absent = {NULL, 0}. */
 struct str http_method(struct http_request *request);
-struct str http_path(struct http_request *request); /* percent-decoded once, no query; starts with '/' */
+struct str
+http_path(struct http_request *request); /* percent-decoded once, no query; starts with '/' */
 struct str http_header(struct http_request *request, const char *name);
 struct str http_query(struct http_request *request, const char *name); /* decoded */
 struct str http_body(struct http_request *request);
@@ -52,18 +64,20 @@ struct arena *http_arena(struct http_request *request);
 
 /* Before the reply: a response header. Values with control characters are dropped. */
 void http_set_header(struct http_request *request, const char *name, struct str value);
-/* Answer, once. `body` is copied. `type` e.g. "application/json". Consumes the request: do not touch it afterwards. */
+/* Answer, once. `body` is copied. `type` e.g. "application/json". Consumes the request: do not
+ * touch it afterwards. */
 void http_reply(struct http_request *request, int code, const char *type, struct str body);
 /* problem+json (RFC 9457) from an error; adds Retry-After where the status may be retried. */
 void http_reply_error(struct http_request *request, const struct err *err);
 
 /* Run `work` on a worker thread; it must reply. ST_BUSY when too many wait. */
-MUST_USE enum status http_work(struct http_request *request, http_handler *work, void *ctx, struct err *err);
+MUST_USE enum status http_work(struct http_request *request, http_handler *work, void *ctx,
+                               struct err *err);
 
 struct http_stats {
-    uint64_t requests, refused, swept;
-    uint64_t connections, inflight_bytes;
-    uint64_t by_class[6]; /* answers 1xx … 5xx */
+    uint64_t requests, refused, swept; /* refused: before any handler; swept: too slow */
+    uint64_t connections, connections_max, inflight_bytes;
+    uint64_t by_class[6]; /* [2] = answers 2xx, … */
 };
 void http_stats(struct http_server *server, struct http_stats *ret_stats);
 #endif

@@ -14,6 +14,7 @@
  * never spans two months of received time; positions only grow. */
 #include "pipeline/pipeline_int.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -264,7 +265,8 @@ void pipeline_close(struct pipeline *pipeline)
         return;
     if (pipeline->started) {
         struct err err;
-        (void)pipeline_flush(pipeline, &err); /* a failure only means a longer replay */
+        if (pipeline_flush(pipeline, &err) != ST_OK) /* only means a longer replay */
+            fprintf(stderr, "hezou: the state was not flushed: %s\n", err.message);
         pthread_mutex_lock(&pipeline->mutex);
         pipeline->stopping = true;
         pthread_cond_broadcast(&pipeline->changed);

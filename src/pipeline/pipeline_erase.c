@@ -139,6 +139,36 @@ static enum status quarantine_search(struct pipeline *pipeline, const struct tar
     return status;
 }
 
+/* Remember the message ids of what goes: a rebuild will not find them in the journal any more, and
+ * a client's retry or a second import of the file must not bring the events back. */
+static enum status ids_bury(struct pipeline *pipeline, const uint64_t *positions, size_t count,
+                            struct err *err)
+{
+    struct buf bytes;
+    struct log_record record;
+    struct event event;
+    struct hash128 *ids = mem_zero(count * sizeof *ids);
+    size_t ids_count = 0;
+    enum status status = ST_OK;
+    buf_init(&bytes, LIMIT_INFLATED_BYTES * 2);
+    for (size_t i = 0; status == ST_OK && i < count; i++) {
+        buf_reset(&bytes);
+        status = log_read_at(pipeline->options.log, positions[i], &bytes, &record, err);
+        if (status == ST_GONE) {
+            status = ST_OK; /* retention was faster */
+            continue;
+        }
+        if (status == ST_OK && record.type == LOG_EVENT && (record.flags & LOG_FLAG_ERASED) == 0 &&
+            event_decode(record.payload, &event, err) == ST_OK)
+            ids[ids_count++] = clean_id(pipeline->clean, record.source, event.message_id);
+    }
+    if (status == ST_OK && ids_count > 0)
+        status = clean_bury(pipeline->clean, ids, ids_count, err);
+    buf_done(&bytes);
+    free(ids);
+    return status;
+}
+
 /* Journal, then warehouse: the warehouse is what finds the journal's records, so it goes last. */
 static enum status bytes_overwrite(struct pipeline *pipeline, const struct targets *targets,
                                    uint64_t *ret_records, struct err *err)
@@ -151,6 +181,8 @@ static enum status bytes_overwrite(struct pipeline *pipeline, const struct targe
         warehouse_positions_of(warehouse, targets->visitors, targets->count, &own, &own_count, err);
     if (status == ST_OK)
         status = quarantine_search(pipeline, targets, &extra, err);
+    if (status == ST_OK)
+        status = ids_bury(pipeline, own, own_count, err);
     if (status == ST_OK)
         status = log_overwrite(pipeline->options.log, own, own_count, err);
     if (status == ST_OK)
@@ -173,8 +205,9 @@ static enum status state_clean(struct pipeline *pipeline, const char *name, stru
     state_set_value(pipeline->state, name, STR(""));
     state_unlock(pipeline->state);
     enum status status = pipeline_flush(pipeline, err);
-    if (status == ST_OK)
-        status = state_checkpoint(pipeline->state, true, err);
+    while (status == ST_OK && (status = state_checkpoint(pipeline->state, true, err)) == ST_BUSY)
+        status =
+            pipeline_pause(pipeline, RETRY_US) ? ST_BUSY : ST_OK; /* a snapshot reads the file */
     return status == ST_OK ? pipeline_snapshots_remake(pipeline, err) : status;
 }
 

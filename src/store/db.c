@@ -33,15 +33,30 @@ static void configure(void)
     CHECK(sqlite3_initialize() == SQLITE_OK);
 }
 
+/* Why the last write to the file or its WAL failed. SQLite knows only ENOSPC as a full disk; a
+ * quota and a limit are the same to us: they pass by themselves. (sqlite3_system_errno is of no use
+ * here: it is overwritten while SQLite rolls back.) */
+static int write_errno(struct db *db)
+{
+    int cause = 0;
+    sqlite3_file *wal = NULL;
+    sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_JOURNAL_POINTER, &wal);
+    if (wal != NULL && wal->pMethods != NULL)
+        wal->pMethods->xFileControl(wal, SQLITE_FCNTL_LAST_ERRNO, &cause);
+    if (cause == 0)
+        sqlite3_file_control(db->sqlite, "main", SQLITE_FCNTL_LAST_ERRNO, &cause);
+    return cause;
+}
+
 enum status db_failed(struct db *db, const char *what, struct err *err)
 {
     int code = sqlite3_extended_errcode(db->sqlite);
-    int cause = sqlite3_system_errno(db->sqlite);
     if (code == SQLITE_IOERR_FSYNC || code == SQLITE_IOERR_DIR_FSYNC)
-        fatal("could not sync %s: %s", db->path, strerror(cause));
+        fatal("could not sync %s: %s", db->path, strerror(write_errno(db)));
+    /* Only after a write: SQLite keeps an old cause until the next failure of the same file. */
+    int cause = code == SQLITE_IOERR_WRITE ? write_errno(db) : 0;
 
-    bool full = code == SQLITE_FULL || ((code & 0xff) == SQLITE_IOERR &&
-                                        (cause == ENOSPC || cause == EDQUOT || cause == EFBIG));
+    bool full = code == SQLITE_FULL || cause == ENOSPC || cause == EDQUOT || cause == EFBIG;
     if (full)
         return err_set(err, ST_BUSY, "could not %s: the disk is full", what);
     enum status status = ST_IO;
@@ -282,7 +297,7 @@ enum status db_checkpoint(struct db *db, bool truncate, struct err *err)
 {
     int mode = truncate ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_PASSIVE;
     int code = sqlite3_wal_checkpoint_v2(db->sqlite, NULL, mode, NULL, NULL);
-    if (code == SQLITE_OK || (!truncate && code == SQLITE_BUSY))
+    if (code == SQLITE_OK || (!truncate && (code & 0xff) == SQLITE_BUSY))
         return ST_OK; /* a passive one leaves what a reader still needs to the next one */
     return db_failed(db, "move the write-ahead log into its file", err);
 }

@@ -27,8 +27,8 @@ void state_filter_want(struct state_table *table)
         return;
     }
     pthread_mutex_lock(&state->build_mutex);
-    table->filter_wanted = true;
-    pthread_cond_signal(&state->build_wanted);
+    state->build_wanted[table - state->tables] = true;
+    pthread_cond_signal(&state->build_changed);
     pthread_mutex_unlock(&state->build_mutex);
 }
 
@@ -120,24 +120,28 @@ static void build_filter(struct state_table *table, struct db *db)
     finish_filter(table);
 }
 
+static int wanted_index(const struct state *state)
+{
+    int i = 0;
+    while (i < STATE_TABLES_MAX && !state->build_wanted[i])
+        i++;
+    return i;
+}
+
 /* The next table that wants a filter; NULL when the state closes. */
 static struct state_table *wait_for_table(struct state *state)
 {
-    struct state_table *wanted = NULL;
     pthread_mutex_lock(&state->build_mutex);
-    while (!state->build_stop && wanted == NULL) {
-        for (int i = 0; i < STATE_TABLES_MAX && wanted == NULL; i++)
-            if (state->tables[i].filter_wanted)
-                wanted = &state->tables[i];
-        if (wanted == NULL)
-            pthread_cond_wait(&state->build_wanted, &state->build_mutex);
+    while (!state->build_stop && wanted_index(state) == STATE_TABLES_MAX)
+        pthread_cond_wait(&state->build_changed, &state->build_mutex);
+    struct state_table *table = NULL;
+    if (!state->build_stop) {
+        int i = wanted_index(state);
+        state->build_wanted[i] = false;
+        table = &state->tables[i];
     }
-    if (state->build_stop)
-        wanted = NULL;
-    if (wanted != NULL)
-        wanted->filter_wanted = false;
     pthread_mutex_unlock(&state->build_mutex);
-    return wanted;
+    return table;
 }
 
 static void *build_loop(void *arg)
@@ -158,7 +162,7 @@ static void *build_loop(void *arg)
 void state_filter_start(struct state *state)
 {
     CHECK(pthread_mutex_init(&state->build_mutex, NULL) == 0);
-    CHECK(pthread_cond_init(&state->build_wanted, NULL) == 0);
+    CHECK(pthread_cond_init(&state->build_changed, NULL) == 0);
     CHECK(pthread_create(&state->builder, NULL, build_loop, state) == 0);
 }
 
@@ -166,9 +170,9 @@ void state_filter_stop(struct state *state)
 {
     pthread_mutex_lock(&state->build_mutex);
     __atomic_store_n(&state->build_stop, true, __ATOMIC_RELEASE);
-    pthread_cond_signal(&state->build_wanted);
+    pthread_cond_signal(&state->build_changed);
     pthread_mutex_unlock(&state->build_mutex);
     pthread_join(state->builder, NULL);
-    pthread_cond_destroy(&state->build_wanted);
+    pthread_cond_destroy(&state->build_changed);
     pthread_mutex_destroy(&state->build_mutex);
 }

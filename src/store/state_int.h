@@ -60,7 +60,6 @@ struct state_table {
     /* Only `filter_ready` may answer "never seen"; a next one is filled beside it. */
     struct filter filter, filter_next;
     bool filter_ready, filter_building;
-    bool filter_wanted; /* under build_mutex */
     struct flush_row *flush_rows;
     size_t flush_count;
 };
@@ -107,7 +106,8 @@ struct state {
 
     pthread_t builder; /* fills filters */
     pthread_mutex_t build_mutex;
-    pthread_cond_t build_wanted;
+    pthread_cond_t build_changed;
+    bool build_wanted[STATE_TABLES_MAX]; /* this and the next under build_mutex */
     bool build_stop;
 
     uint64_t loads, evictions, flushes, filtered;

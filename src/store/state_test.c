@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "store/state.h"
+#include "store/store.h"
 
 /* --- a folder, an object, a model ------------------------------------------------------------- */
 
@@ -127,6 +129,16 @@ static void flush(struct opened *o)
         fail_msg("%s", err.message);
 }
 
+static uint64_t value_u64(struct opened *o, const char *name)
+{
+    struct buf buf;
+    buf_init(&buf, 64);
+    uint64_t v = 0;
+    if (state_value(o->state, name, &buf))
+        memcpy(&v, buf.p, 8);
+    buf_done(&buf);
+    return v;
+}
 
 static void set_u64(struct opened *o, const char *name, uint64_t v)
 {
@@ -235,11 +247,479 @@ static void flush_position_is_all_or_nothing(void **unused)
     state_close(o.state);
 }
 
+/* --- one thread folds while another flushes --------------------------------------------------- */
+
+/* Every step moves one from an object to another, counts itself in an object of the other table and
+ * sets "position": a flush of any moment has the same total, and its position is its count. */
+#define PLACES 500
+#define TOTAL (UINT64_C(1000) * PLACES)
+
+struct mover {
+    struct opened o;
+    bool stop;
+    uint64_t steps;
+};
+
+static void move_one(struct mover *mover, uint64_t from, uint64_t to)
+{
+    struct state_table *table = mover->o.numbers;
+    struct object *giver = (struct object *)state_get(table, (struct hash128){from, 0});
+    struct object *taker = (struct object *)state_get(table, (struct hash128){to, 0});
+    state_change(table, &giver->entry);
+    state_change(table, &taker->entry);
+    giver->number--;
+    taker->number++;
+    struct object *counter = (struct object *)state_get(mover->o.hashes, hash_of(0));
+    state_change(mover->o.hashes, &counter->entry);
+    counter->number = ++mover->steps;
+    set_u64(&mover->o, "position", mover->steps);
+}
+
+static void *move_until_stopped(void *arg)
+{
+    struct mover *mover = arg;
+    struct rng rng;
+    rng_init_seed(&rng, 5);
+    while (!__atomic_load_n(&mover->stop, __ATOMIC_ACQUIRE)) {
+        state_lock(mover->o.state);
+        for (int i = 0; i < 300; i++) {
+            move_one(mover, rng_u64(&rng) % PLACES, rng_u64(&rng) % PLACES);
+            state_breathe(mover->o.state);
+        }
+        if (!state_is_frozen(mover->o.state))
+            state_freeze(mover->o.state);
+        state_unlock(mover->o.state);
+    }
+    return NULL;
+}
+
+struct sum {
+    uint64_t total, count;
+};
+
+static bool add_up(void *ctx, struct state_entry *entry)
+{
+    struct sum *sum = ctx;
+    sum->total += ((struct object *)entry)->number;
+    sum->count++;
+    return true;
+}
+
+static struct sum sum_of(struct opened *o)
+{
+    struct sum sum = {0};
+    struct err err;
+    assert_int_equal(state_scan(o->numbers, add_up, &sum, &err), ST_OK);
+    return sum;
+}
+
+static void make_places(struct opened *o)
+{
+    state_lock(o->state);
+    for (uint64_t i = 0; i < PLACES; i++)
+        state_add(o->numbers, &object_new((struct hash128){i, 0}, 1000, 50)->entry);
+    state_add(o->hashes, &object_new(hash_of(0), 0, 0)->entry);
+    set_u64(o, "position", 0);
+    state_unlock(o->state);
+    flush(o);
+}
+
+static void check_moment(struct opened *o)
+{
+    assert_int_equal(sum_of(o).total, TOTAL);
+    state_lock(o->state);
+    struct object *counter = (struct object *)state_get(o->hashes, hash_of(0));
+    assert_int_equal(counter->number, value_u64(o, "position"));
+    state_unlock(o->state);
+}
+
+static void flush_beside_changes_is_of_one_moment(void **unused)
+{
+    (void)unused;
+    struct mover mover = {.o = open_at(file_in("state.db"), 16384)};
+    struct err err;
+    pthread_t thread;
+    make_places(&mover.o);
+    assert_int_equal(pthread_create(&thread, NULL, move_until_stopped, &mover), 0);
+    for (int i = 0; i < 60; i++) {
+        assert_int_equal(state_flush(mover.o.state, &err), ST_OK);
+        if (i % 20 != 0)
+            continue;
+        assert_int_equal(state_checkpoint(mover.o.state, false, &err), ST_OK);
+        assert_int_equal(state_snapshot(mover.o.state, file_in("copy.db"), &err), ST_OK);
+        struct opened copy = open_at(file_in("copy.db"), 0);
+        check_moment(&copy);
+        state_close(copy.state);
+    }
+    __atomic_store_n(&mover.stop, true, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL);
+    check_moment(&mover.o);
+    flush(&mover.o);
+    state_close(mover.o.state); /* what was changed after that flush's freeze is lost, all of it */
+    mover.o = open_at(file_in("state.db"), 0);
+    check_moment(&mover.o);
+    assert_true(value_u64(&mover.o, "position") > 0);
+    state_close(mover.o.state);
+}
+
+/* --- the file -----------------------------------------------------------------------------------
+ */
+
+static void snapshot_is_the_last_flush_and_not_what_is_dirty(void **unused)
+{
+    (void)unused;
+    struct opened o = open_at(file_in("state.db"), 0);
+    struct err err;
+    make_places(&o);
+    state_lock(o.state);
+    state_add(o.numbers, &object_new((struct hash128){PLACES, 0}, 5, 0)->entry);
+    state_unlock(o.state);
+    assert_int_equal(state_snapshot(o.state, file_in("copy.db"), &err), ST_OK);
+    assert_int_equal(state_snapshot(o.state, file_in("copy.db"), &err),
+                     ST_OK); /* again: replaced */
+    assert_int_equal(access(file_in("copy.db.new"), F_OK), -1);
+    struct opened copy = open_at(file_in("copy.db"), 0);
+    assert_int_equal(sum_of(&copy).count, PLACES);
+    state_close(copy.state);
+    assert_int_equal(state_snapshot(o.state, "/no/such/folder/copy.db", &err), ST_IO);
+    state_close(o.state);
+}
+
+struct order {
+    struct hash128 last;
+    bool any;
+    int count, stop_at;
+};
+
+static bool ascending(void *ctx, struct state_entry *entry)
+{
+    struct order *order = ctx;
+    if (order->any)
+        assert_true(hash128_compare(order->last, entry->key) < 0);
+    order->any = true;
+    order->last = entry->key;
+    return ++order->count != order->stop_at;
+}
+
+static void scan_goes_in_key_order_and_shows_memory(void **unused)
+{
+    (void)unused;
+    struct opened o = open_at(file_in("state.db"), 0);
+    struct err err;
+    state_lock(o.state);
+    for (uint64_t i = 0; i < 1000; i++)
+        state_add(o.hashes, &object_new(hash_of(i), i, 3)->entry);
+    state_unlock(o.state);
+    flush(&o);
+    state_close(o.state);
+    o = open_at(file_in("state.db"), 0);
+    state_lock(o.state);
+    state_remove(o.hashes, state_get(o.hashes, hash_of(17)));
+    state_unlock(o.state);
+    struct order all = {0}, some = {.stop_at = 100};
+    assert_int_equal(state_scan(o.hashes, ascending, &all, &err), ST_OK);
+    assert_int_equal(all.count, 999);
+    assert_int_equal(state_scan(o.hashes, ascending, &some, &err), ST_OK);
+    assert_int_equal(some.count, 100);
+    state_close(o.state);
+}
+
+static void wait_for_filters(struct opened *o)
+{
+    struct state_stats stats = {0};
+    while (!stats.filters_ready) {
+        state_lock(o->state);
+        state_stats(o->state, &stats);
+        state_unlock(o->state);
+        sched_yield();
+    }
+}
+
+static void filter_answers_for_unseen_keys_and_never_hides_a_seen_one(void **unused)
+{
+    (void)unused;
+    const uint64_t count = 200000; /* more than a first filter is made for: it is made again */
+    struct opened o = open_at(file_in("state.db"), 1 << 20);
+    struct state_stats before, after;
+    for (uint64_t i = 0; i < count; i++) {
+        state_lock(o.state);
+        assert_null(state_get(o.hashes, hash_of(i)));
+        state_add(o.hashes, &object_new(hash_of(i), i, 0)->entry);
+        state_unlock(o.state);
+        if (i % 50000 == 49999)
+            flush(&o);
+    }
+    for (int round = 0; round < 2; round++) {
+        state_lock(o.state); /* in the second round the builder may be at work: no key is missing */
+        for (uint64_t i = 0; i < count; i += 7) {
+            assert_non_null(state_get(o.hashes, hash_of(i)));
+            state_breathe(o.state);
+        }
+        state_unlock(o.state);
+        wait_for_filters(&o);
+        state_stats(o.state, &before);
+        state_lock(o.state);
+        for (uint64_t i = count; i < count + 10000; i++)
+            assert_null(state_get(o.hashes, hash_of(i)));
+        state_unlock(o.state);
+        state_stats(o.state, &after);
+        assert_true(after.filtered - before.filtered > 9500);
+        state_close(o.state);
+        o = open_at(file_in("state.db"), 1 << 20);
+    }
+    state_close(o.state);
+}
+
+/* 0 when a flush on a full disk commits nothing, and the next one what was frozen. */
+static int fill_the_disk(void)
+{
+    struct opened o = open_at(file_in("state.db"), 1 << 20);
+    struct rlimit limit = {.rlim_cur = 600 * 1024, .rlim_max = RLIM_INFINITY};
+    struct err err;
+    make_places(&o);
+    signal(SIGXFSZ, SIG_IGN);
+    state_lock(o.state);
+    for (uint64_t i = 1; i < 5000; i++)
+        state_add(o.hashes, &object_new(hash_of(i), i, 300)->entry);
+    state_change(o.numbers, state_get(o.numbers, (struct hash128){1, 0}));
+    ((struct object *)state_get(o.numbers, (struct hash128){1, 0}))->number = 1;
+    state_freeze(o.state);
+    state_unlock(o.state);
+    setrlimit(RLIMIT_FSIZE, &limit);
+    for (int i = 0; i < 3; i++) {
+        if (state_flush(o.state, &err) != ST_BUSY || !state_is_frozen(o.state))
+            return 1;
+        state_lock(o.state); /* folding goes on meanwhile */
+        struct state_entry *entry = state_get(o.numbers, (struct hash128){1, 0});
+        state_change(o.numbers, entry);
+        ((struct object *)entry)->number = 77;
+        state_remove(o.hashes, state_get(o.hashes, hash_of((uint64_t)i)));
+        state_unlock(o.state);
+    }
+    limit.rlim_cur = RLIM_INFINITY;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    if (state_flush(o.state, &err) != ST_OK || state_is_frozen(o.state))
+        return 2;
+    state_lock(o.state);
+    if (((struct object *)state_get(o.numbers, (struct hash128){1, 0}))->number != 77 ||
+        state_get(o.hashes, hash_of(0)) != NULL)
+        return 3;
+    state_unlock(o.state);
+    state_close(o.state);
+    return 0;
+}
+
+static void full_disk_keeps_the_frozen_set_for_the_next_flush(void **unused)
+{
+    (void)unused;
+    pid_t child = fork();
+    if (child == 0)
+        exit(fill_the_disk()); /* exit, so that a coverage build keeps the count */
+    int how = 0;
+    waitpid(child, &how, 0);
+    assert_true(WIFEXITED(how));
+    assert_int_equal(WEXITSTATUS(how), 0);
+    struct opened o = open_at(file_in("state.db"), 0);
+    state_lock(o.state); /* as it was at the freeze */
+    assert_int_equal(((struct object *)state_get(o.numbers, (struct hash128){1, 0}))->number, 1);
+    for (uint64_t i = 0; i < 5000; i++)
+        assert_non_null(state_get(o.hashes, hash_of(i)));
+    state_unlock(o.state);
+    state_close(o.state);
+}
+
+static void killed_between_flushes_is_the_last_flush(void **unused)
+{
+    (void)unused;
+    pid_t child = fork();
+    if (child == 0) {
+        struct mover mover = {.o = open_at(file_in("state.db"), 0)};
+        make_places(&mover.o);
+        for (uint64_t i = 0; i < 1000; i++) {
+            state_lock(mover.o.state);
+            move_one(&mover, i % PLACES, (i * 7 + 1) % PLACES);
+            state_unlock(mover.o.state);
+            if (i == 700)
+                flush(&mover.o);
+        }
+        kill(getpid(), SIGKILL);
+    }
+    waitpid(child, NULL, 0);
+    struct opened o = open_at(file_in("state.db"), 0);
+    assert_int_equal(value_u64(&o, "position"), 701);
+    assert_int_equal(sum_of(&o).total, TOTAL);
+    state_close(o.state);
+}
+
+static void damaged_object_ends_the_process_rather_than_fold_on_nothing(void **unused)
+{
+    (void)unused;
+    struct opened o = open_at(file_in("state.db"), 0);
+    make_places(&o);
+    state_close(o.state);
+    struct db *db = NULL;
+    struct err err;
+    assert_int_equal(db_open(file_in("state.db"), false, &db, &err), ST_OK);
+    assert_int_equal(db_run(db, "UPDATE summary SET value = 'x' WHERE key = 3", &err), ST_OK);
+    db_close(db);
+    pid_t child = fork();
+    if (child == 0) {
+        if (freopen("/dev/null", "w", stderr) == NULL)
+            _exit(2);
+        o = open_at(file_in("state.db"), 0);
+        state_lock(o.state);
+        (void)state_get(o.numbers, (struct hash128){3, 0});
+        _exit(0);
+    }
+    int how = 0;
+    waitpid(child, &how, 0);
+    assert_true(WIFEXITED(how));
+    assert_int_equal(WEXITSTATUS(how), 1);
+
+    struct sum sum = {0}; /* a scan has a caller to tell */
+    o = open_at(file_in("state.db"), 0);
+    assert_int_equal(state_scan(o.numbers, add_up, &sum, &err), ST_CORRUPT);
+    assert_int_equal(sum.count, 3);
+    state_close(o.state);
+}
+
+static void unusable_file_is_refused_with_the_way_out(void **unused)
+{
+    (void)unused;
+    struct state *state = NULL;
+    struct err err;
+    struct state_options options = {.path = file_in("state.db")};
+    struct db *db = NULL;
+    struct opened o = open_at(options.path, 0);
+    state_close(o.state);
+    assert_int_equal(db_open(options.path, false, &db, &err), ST_OK);
+    assert_int_equal(
+        db_run(db, "INSERT INTO schema_migration VALUES ('0999_future.sql', 'x')", &err), ST_OK);
+    db_close(db);
+    assert_int_equal(state_open(&options, &state, &err), ST_CONFLICT);
+    assert_string_equal(err.hint, "delete state.db: it is rebuilt from the journal");
+
+    FILE *file = fopen(options.path, "w");
+    fputs("this is no database, and it is long enough to be read as one ..........", file);
+    fclose(file);
+    assert_int_equal(state_open(&options, &state, &err), ST_CORRUPT);
+    assert_null(state);
+}
+
+static void erased_bytes_are_in_no_file_after_a_truncating_checkpoint(void **unused)
+{
+    (void)unused;
+    struct opened o = open_at(file_in("state.db"), 0);
+    struct err err;
+    const uint64_t canary = UINT64_C(0x59524e4143594e41);
+    make_places(&o);
+    state_lock(o.state);
+    state_add(o.hashes, &object_new(hash_of(2), canary, 100)->entry);
+    state_unlock(o.state);
+    flush(&o);
+    state_lock(o.state);
+    state_remove(o.hashes, state_get(o.hashes, hash_of(2)));
+    state_unlock(o.state);
+    flush(&o);
+    assert_int_equal(state_checkpoint(o.state, true, &err), ST_OK);
+    const char *names[] = {"state.db", "state.db-wal"};
+    for (int i = 0; i < 2; i++) {
+        static char bytes[1 << 20];
+        FILE *file = fopen(file_in(names[i]), "r");
+        size_t n = fread(bytes, 1, sizeof bytes, file);
+        fclose(file);
+        assert_true(n < sizeof bytes);
+        assert_null(memmem(bytes, n, &canary, sizeof canary));
+    }
+    state_close(o.state);
+}
+
+static void values_are_those_of_the_flush(void **unused)
+{
+    (void)unused;
+    struct opened o = open_at(file_in("state.db"), 0);
+    state_lock(o.state);
+    set_u64(&o, "position", 10);
+    set_u64(&o, "dedup.day", 3);
+    state_freeze(o.state);
+    set_u64(&o, "position", 11);
+    state_unlock(o.state);
+    flush(&o);
+    assert_int_equal(value_u64(&o, "position"), 11);
+    state_close(o.state);
+    o = open_at(file_in("state.db"), 0);
+    assert_int_equal(value_u64(&o, "position"), 10);
+    assert_int_equal(value_u64(&o, "dedup.day"), 3);
+    struct buf none;
+    buf_init(&none, 10);
+    assert_false(state_value(o.state, "never", &none));
+    state_close(o.state);
+}
+
+#ifdef HEZOU_TEST_HOOKS
+/* Two flushes and a checkpoint; killed at `point` (the second passing of a flush's points). */
+static void die_at(const char *point)
+{
+    setenv("CRASH_AT", point, 1);
+    struct mover mover = {.o = open_at(file_in("state.db"), 0)};
+    make_places(&mover.o); /* the first flush: position 0 */
+    state_lock(mover.o.state);
+    for (uint64_t i = 0; i < 100; i++)
+        move_one(&mover, i, i + 1);
+    state_unlock(mover.o.state);
+    flush(&mover.o); /* position 100 */
+    struct err err;
+    if (state_checkpoint(mover.o.state, false, &err) != ST_OK)
+        _exit(1);
+    _exit(2);
+}
+
+static void a_kill_at_any_point_leaves_one_whole_flush(void **unused)
+{
+    (void)unused;
+    const struct {
+        const char *point;
+        uint64_t position;
+    } kills[] = {
+        {"state_flush_begin:2", 0},
+        {"state_flush_before_commit:2", 0},
+        {"state_flush_after_commit:2", 100},
+        {"state_checkpoint", 100},
+    };
+    for (size_t i = 0; i < sizeof kills / sizeof *kills; i++) {
+        pid_t child = fork();
+        if (child == 0)
+            die_at(kills[i].point);
+        int how = 0;
+        waitpid(child, &how, 0);
+        assert_true(WIFSIGNALED(how));
+        struct opened o = open_at(file_in("state.db"), 0);
+        check_moment(&o);
+        assert_int_equal(value_u64(&o, "position"), kills[i].position);
+        state_close(o.state);
+        unlink(file_in("state.db"));
+    }
+}
+#endif
+
 int main(void)
 {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(flush_position_is_all_or_nothing, make_folder,
-                                        remove_folder),
+        TEST(flush_position_is_all_or_nothing),
+        TEST(flush_beside_changes_is_of_one_moment),
+        TEST(snapshot_is_the_last_flush_and_not_what_is_dirty),
+        TEST(scan_goes_in_key_order_and_shows_memory),
+        TEST(filter_answers_for_unseen_keys_and_never_hides_a_seen_one),
+        TEST(full_disk_keeps_the_frozen_set_for_the_next_flush),
+        TEST(killed_between_flushes_is_the_last_flush),
+        TEST(damaged_object_ends_the_process_rather_than_fold_on_nothing),
+        TEST(unusable_file_is_refused_with_the_way_out),
+        TEST(erased_bytes_are_in_no_file_after_a_truncating_checkpoint),
+        TEST(values_are_those_of_the_flush),
+#ifdef HEZOU_TEST_HOOKS
+        TEST(a_kill_at_any_point_leaves_one_whole_flush),
+#endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

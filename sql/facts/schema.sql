@@ -1,0 +1,35 @@
+-- Made by all migrations of this folder; src/store/store_test.c compares.
+
+CREATE TABLE access_key (
+    id         TEXT PRIMARY KEY,     -- random, public: what lists show and revoke names
+    hash       BLOB NOT NULL UNIQUE, -- 32 bytes of BLAKE2b over the key's text; the key itself is nowhere
+    kind       TEXT NOT NULL,        -- "write": may only send; "secret": has scopes
+    source     INTEGER NOT NULL,     -- source.id that its events carry
+    label      TEXT NOT NULL,        -- what a person calls it
+    scopes     BIGINT NOT NULL,      -- bits of enum access_scope
+    prefix     TEXT NOT NULL,        -- the first characters of the key, so that a person recognises it
+    created_us BIGINT NOT NULL,      -- microseconds UTC
+    revoked_us BIGINT NOT NULL       -- 0 while it is valid
+);
+
+CREATE TABLE erase_ledger (
+    id                INTEGER PRIMARY KEY,             -- the order of requests; a restore replays them in this order
+    requested_us      BIGINT NOT NULL,  -- microseconds UTC
+    identifiers_count BIGINT NOT NULL,  -- how many identifiers the erased component had
+    records_count     BIGINT NOT NULL,  -- journal records whose payload was overwritten
+    hashes            BLOB NOT NULL, -- keyed hashes of the identifiers, 16 bytes each: a restored copy is erased again by them
+    state             TEXT NOT NULL     -- "asked", "folded" (its journal record was passed), "done"
+);
+
+CREATE TABLE schema_migration (    name     TEXT PRIMARY KEY NOT NULL,    checksum TEXT NOT NULL);
+
+CREATE TABLE setting (
+    name  TEXT PRIMARY KEY, -- module.word
+    value TEXT NOT NULL     -- as its module writes it
+);
+
+CREATE TABLE source (
+    id         INTEGER PRIMARY KEY, -- given by us, for ever: records and rows carry it; 0 is ourselves and never a row
+    name       TEXT NOT NULL UNIQUE, -- "shop-web", "till-3", "api", "import"
+    channel    TEXT NOT NULL         -- "web", "store", "app", …; reports group by it
+);

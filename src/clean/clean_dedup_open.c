@@ -1,0 +1,376 @@
+/* clean_dedup_open.c - the index as it stood at a flush of the state.
+ *
+ * The flush stored a text: "v1 [cut=DAY] DAY:COUNT:SUM …", days since 1970, oldest first. Each
+ * day is either whole in the sorted file with that very count and sum, or its day file is cut to
+ * the count, loaded, and its sum compared. Everything newer than the text is removed: the journal
+ * decides it again. Nothing is taken over that the text does not name, so a crash between a sync
+ * and the flush that should have stored its text leaves no trace. */
+#include "clean/dedup_int.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+
+#define WINDOW_DAYS 30u
+#define IDS_MAX UINT64_C(100000000)
+#define BURIED_DAY UINT32_MAX /* what stands in the header of erased.keys instead of a day */
+
+/* --- the text -----------------------------------------------------------------------------------
+ */
+
+struct lengths {
+    uint32_t cut_day;
+    struct clean_day_count days[CLEAN_DAYS_MAX];
+    size_t days_count;
+};
+
+static bool take_uint(struct str *s, uint64_t *ret)
+{
+    uint64_t v = 0;
+    size_t n = 0;
+    for (; n < s->n && n < 19 && s->p[n] >= '0' && s->p[n] <= '9'; n++)
+        v = v * 10 + (uint64_t)(s->p[n] - '0');
+    *s = (struct str){s->p + n, s->n - n};
+    *ret = v;
+    return n > 0;
+}
+
+/* Sixteen hexadecimal digits. */
+static bool take_hex(struct str *s, uint64_t *ret)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint64_t v = 0;
+    if (s->n < 16)
+        return false;
+    for (size_t i = 0; i < 16; i++) {
+        const char *digit = memchr(digits, s->p[i], 16);
+        if (digit == NULL)
+            return false;
+        v = v << 4 | (uint64_t)(digit - digits);
+    }
+    *s = (struct str){s->p + 16, s->n - 16};
+    *ret = v;
+    return true;
+}
+
+static bool take(struct str *s, struct str word)
+{
+    if (!str_starts(*s, word))
+        return false;
+    *s = (struct str){s->p + word.n, s->n - word.n};
+    return true;
+}
+
+static bool lengths_parse(struct str s, struct lengths *lengths)
+{
+    uint64_t day, count, sum;
+    if (s.n == 0)
+        return true;
+    if (!take(&s, STR("v1")))
+        return false;
+    if (take(&s, STR(" cut="))) {
+        if (!take_uint(&s, &day) || day > UINT32_MAX)
+            return false;
+        lengths->cut_day = (uint32_t)day;
+    }
+    while (s.n > 0) {
+        size_t n = lengths->days_count;
+        if (n == CLEAN_DAYS_MAX || !take(&s, STR(" ")) || !take_uint(&s, &day) ||
+            !take(&s, STR(":")) || !take_uint(&s, &count) || !take(&s, STR(":")) ||
+            !take_hex(&s, &sum) || day > UINT32_MAX || (n > 0 && day <= lengths->days[n - 1].day))
+            return false;
+        lengths->days[lengths->days_count++] =
+            (struct clean_day_count){.day = (uint32_t)day, .count = count, .sum = sum};
+    }
+    return true;
+}
+
+/* --- the folder ---------------------------------------------------------------------------------
+ */
+
+/* The day of "20261124.keys". */
+static bool day_of_name(const char *name, uint32_t *ret_day)
+{
+    int64_t us;
+    struct str s = str_of(name);
+    if (s.n != 13 || strcmp(name + 8, ".keys") != 0 ||
+        !clean_time_parse((struct str){name, 8}, 0, &us) || us < 0)
+        return false;
+    *ret_day = (uint32_t)(us / US_PER_DAY);
+    return true;
+}
+
+static enum status remove_name(struct clean_dedup *dedup, const char *name, struct err *err)
+{
+    char path[4096];
+    CHECK((size_t)snprintf(path, sizeof path, "%s/%s", dedup->folder, name) < sizeof path);
+    return disk_remove(dedup->disk, path, err);
+}
+
+static bool lengths_have(const struct lengths *lengths, uint32_t day)
+{
+    for (size_t i = 0; i < lengths->days_count; i++)
+        if (lengths->days[i].day == day)
+            return true;
+    return false;
+}
+
+/* Leftovers and days that are newer than the text go; older ones wait for their grace to end. */
+static enum status folder_tidy_one(struct clean_dedup *dedup, const struct lengths *lengths,
+                                   const char *name, struct err *err)
+{
+    uint32_t day;
+    if (strcmp(name, "old.runs") == 0 || strcmp(name, "old.keys.new") == 0)
+        return remove_name(dedup, name, err);
+    if (strcmp(name, "old.keys") == 0)
+        return lengths->days_count == 0 ? remove_name(dedup, name, err) : ST_OK;
+    if (!day_of_name(name, &day) || lengths_have(lengths, day))
+        return ST_OK;
+    if (lengths->days_count == 0 || day > lengths->days[0].day)
+        return remove_name(dedup, name, err);
+    if (dedup->retired_count < CLEAN_DAYS_MAX)
+        dedup->retired[dedup->retired_count++] = day;
+    return ST_OK;
+}
+
+static enum status folder_tidy(struct clean_dedup *dedup, const struct lengths *lengths,
+                               struct err *err)
+{
+    if (mkdir(dedup->folder, 0700) != 0 && errno != EEXIST)
+        return err_set(err, ST_IO, "could not make the folder %s: %s", dedup->folder,
+                       strerror(errno));
+    DIR *folder = opendir(dedup->folder);
+    if (folder == NULL)
+        return err_set(err, ST_IO, "could not read the folder %s: %s", dedup->folder,
+                       strerror(errno));
+    enum status status = ST_OK;
+    for (struct dirent *entry; status == ST_OK && (entry = readdir(folder)) != NULL;)
+        status = folder_tidy_one(dedup, lengths, entry->d_name, err);
+    closedir(folder);
+    return status;
+}
+
+/* --- erased ids ---------------------------------------------------------------------------------
+ */
+
+static enum status buried_load(struct clean_dedup *dedup, struct err *err)
+{
+    char path[4096];
+    uint64_t size = 0;
+    struct clean_day *file = clean_day_new(BURIED_DAY);
+    CHECK((size_t)snprintf(path, sizeof path, "%s/erased.keys", dedup->folder) < sizeof path);
+    enum status status = disk_open(dedup->disk, path, O_RDWR | O_CREAT, &file->fd, err);
+    if (status == ST_OK)
+        status = disk_size(dedup->disk, file->fd, &size, err);
+    if (status == ST_OK && size < CLEAN_KEYS_HEADER_BYTES) {
+        status = clean_day_begin(dedup, file, err);
+        size = CLEAN_KEYS_HEADER_BYTES;
+    }
+    file->count = size > CLEAN_KEYS_HEADER_BYTES
+                      ? (size - CLEAN_KEYS_HEADER_BYTES) / CLEAN_KEY_BYTES
+                      : 0; /* a torn last key is cut: its erase was not yet promised */
+    if (status == ST_OK)
+        status = clean_day_cut(dedup, file, err);
+    if (status == ST_OK)
+        status = clean_day_load(dedup, file, &file->sum, err);
+    if (status == ST_OK) {
+        dedup->buried = file->set;
+        dedup->buried_count = file->count;
+        dedup->buried_fd = file->fd;
+        file->set = NULL;
+        file->fd = -1;
+    }
+    clean_day_free(file);
+    return status;
+}
+
+/* --- the days -----------------------------------------------------------------------------------
+ */
+
+static enum status old_load(struct clean_dedup *dedup, struct err *err)
+{
+    enum status status = clean_old_open(dedup->disk, dedup->folder, &dedup->old, err);
+    /* Damaged or of another version: its days are made again from their files. */
+    return status == ST_NOT_FOUND || status == ST_CORRUPT ? ST_OK : status;
+}
+
+/* A day whose file has outlived its grace (a snapshot older than that) is a window cut short; one
+ * of the last two days cannot be missing. */
+static enum status day_restore(struct clean_dedup *dedup, const struct lengths *lengths, size_t i,
+                               struct err *err)
+{
+    const struct clean_day_count *want = &lengths->days[i];
+    struct clean_day *day = clean_day_new(want->day);
+    enum status status = ST_OK;
+    day->count = day->written = want->count;
+    day->sum = want->sum;
+    day->in_old = dedup->old != NULL && clean_old_holds(dedup->old, want);
+    if (!day->in_old)
+        status = clean_day_cut(dedup, day, err);
+    if (status == ST_NOT_FOUND && i + 2 < lengths->days_count) {
+        clean_day_free(day);
+        if (dedup->cut_day < want->day)
+            dedup->cut_day = want->day;
+        return ST_OK;
+    }
+    if (status == ST_NOT_FOUND)
+        status = err_set(err, ST_CORRUPT, "could not find the message ids of day %u", want->day);
+    if (status != ST_OK) {
+        clean_day_free(day);
+        return status;
+    }
+    clean_dedup_add_day(dedup, day);
+    dedup->ids += day->count;
+    return ST_OK;
+}
+
+/* Yesterday and today are most of the time of a start, so a large day is loaded by its own thread.
+ */
+#define LOAD_ALONE_KEYS 1000000u
+
+struct day_load {
+    struct clean_dedup *dedup;
+    struct clean_day *day;
+    pthread_t thread;
+    bool alone;
+    enum status status;
+    struct err err;
+};
+
+static void *day_load(void *ctx)
+{
+    struct day_load *load = ctx;
+    uint64_t sum = 0;
+    load->status = clean_day_load(load->dedup, load->day, &sum, &load->err);
+    if (load->status == ST_OK && sum != load->day->sum)
+        load->status = err_set(&load->err, ST_CORRUPT,
+                               "could not use the message ids of day %u: not those of the flush",
+                               load->day->day);
+    return NULL;
+}
+
+static enum status days_load(struct clean_dedup *dedup, struct err *err)
+{
+    struct day_load *loads = mem_zero(sizeof *loads * CLEAN_DAYS_MAX);
+    enum status status = ST_OK;
+    for (size_t i = 0; i < dedup->days_count; i++) {
+        struct day_load *load = &loads[i];
+        *load = (struct day_load){.dedup = dedup, .day = dedup->days[i]};
+        if (load->day->in_old)
+            continue;
+        load->alone = load->day->count >= LOAD_ALONE_KEYS && i + 1 < dedup->days_count &&
+                      pthread_create(&load->thread, NULL, day_load, load) == 0;
+        if (!load->alone)
+            day_load(load);
+    }
+    for (size_t i = 0; i < dedup->days_count; i++) {
+        struct day_load *load = &loads[i];
+        if (load->alone)
+            pthread_join(load->thread, NULL);
+        if (load->status != ST_OK && status == ST_OK)
+            status = err_set(err, load->status, "%s", load->err.message);
+        if (load->day->fd >= 0 && i + 1 < dedup->days_count) {
+            close(load->day->fd);
+            load->day->fd = -1;
+        }
+    }
+    free(loads);
+    return status;
+}
+
+static enum status days_restore(struct clean_dedup *dedup, const struct lengths *lengths,
+                                struct err *err)
+{
+    dedup->cut_day = lengths->cut_day;
+    for (size_t i = 0; i < lengths->days_count; i++) {
+        enum status status = day_restore(dedup, lengths, i, err);
+        if (status != ST_OK)
+            return status;
+    }
+    /* So many older ids come only from a lost sorted file: make it before they fill the memory. */
+    if (dedup->days_count > 0 && clean_dedup_pending(dedup) > DEDUP_PENDING_MAX) {
+        clean_dedup_merge_start(dedup);
+        clean_dedup_settle(dedup);
+    }
+    return days_load(dedup, err);
+}
+
+/* --- the whole ----------------------------------------------------------------------------------
+ */
+
+static struct clean_dedup *dedup_new(const struct clean_options *options)
+{
+    struct clean_dedup *dedup = mem_zero(sizeof *dedup);
+    size_t n = strlen(options->folder);
+    int64_t window_us = options->window_us > 0 ? options->window_us : WINDOW_DAYS * US_PER_DAY;
+    int64_t days = (window_us + US_PER_DAY - 1) / US_PER_DAY;
+    dedup->disk = options->disk;
+    dedup->folder = memcpy(mem_alloc(n + 1), options->folder, n + 1);
+    dedup->window_days = days > CLEAN_WINDOW_DAYS_MAX ? CLEAN_WINDOW_DAYS_MAX : (uint32_t)days;
+    dedup->ids_max = options->ids_max > 0 ? options->ids_max : IDS_MAX;
+    dedup->bug_off_by_one = options->bug_dedup_off_by_one;
+    dedup->buried_fd = -1;
+    /* The cleaning thread waits for at most one reader, however many the door sends. */
+    pthread_rwlockattr_t kind;
+    pthread_rwlockattr_init(&kind);
+    pthread_rwlockattr_setkind_np(&kind, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP);
+    pthread_rwlock_init(&dedup->shape, &kind);
+    pthread_rwlockattr_destroy(&kind);
+    for (size_t i = 0; i < DEDUP_LOCKS; i++)
+        pthread_mutex_init(&dedup->locks[i], NULL);
+    pthread_mutex_init(&dedup->buried_lock, NULL);
+    return dedup;
+}
+
+void clean_dedup_close(struct clean_dedup *dedup)
+{
+    if (dedup == NULL)
+        return;
+    if (dedup->merge != NULL)
+        __atomic_store_n(&dedup->merge->stop, true, __ATOMIC_RELAXED);
+    clean_dedup_settle(dedup);
+    for (size_t i = 0; i < dedup->days_count; i++)
+        clean_day_free(dedup->days[i]);
+    clean_old_close(dedup->old);
+    clean_set_free(dedup->buried);
+    if (dedup->buried_fd >= 0)
+        close(dedup->buried_fd);
+    pthread_rwlock_destroy(&dedup->shape);
+    for (size_t i = 0; i < DEDUP_LOCKS; i++)
+        pthread_mutex_destroy(&dedup->locks[i]);
+    pthread_mutex_destroy(&dedup->buried_lock);
+    free(dedup->folder);
+    free(dedup);
+}
+
+enum status clean_dedup_open(const struct clean_options *options, struct str lengths,
+                             struct clean_dedup **ret_dedup, struct err *err)
+{
+    struct lengths *wanted = mem_zero(sizeof *wanted);
+    struct clean_dedup *dedup = dedup_new(options);
+    enum status status = ST_OK;
+    if (!lengths_parse(lengths, wanted))
+        status = err_set(err, ST_CORRUPT, "could not read the lengths of the message ids");
+    if (status == ST_OK)
+        status = folder_tidy(dedup, wanted, err);
+    if (status == ST_OK)
+        status = buried_load(dedup, err);
+    if (status == ST_OK)
+        status = old_load(dedup, err);
+    if (status == ST_OK)
+        status = days_restore(dedup, wanted, err);
+    free(wanted);
+    if (status != ST_OK) {
+        clean_dedup_close(dedup);
+        return status;
+    }
+    *ret_dedup = dedup;
+    return ST_OK;
+}
