@@ -378,8 +378,9 @@ static enum event_type segment_type_of(struct str path)
     return 0;
 }
 
-static enum status segment_json(struct passage *passage, struct str body, bool authorized,
-                                struct err *err)
+/* The body's own key counts where the head's is missing or no good. */
+static enum status segment_json(struct passage *passage, struct str body, enum status key_status,
+                                const struct err *key_err, struct err *err)
 {
     struct intake *intake = &passage->intake;
     yyjson_val *root;
@@ -387,11 +388,13 @@ static enum status segment_json(struct passage *passage, struct str body, bool a
     enum status status = collect_door_parse(intake->door, body, &root, &strict, err);
     if (status != ST_OK)
         return status == ST_TOO_LARGE ? err_set(err, ST_INVALID, "the body is no JSON") : status;
-    if (!authorized) {
-        status = key_check(passage, json_member_str(root, "writeKey"), err);
-        if (status != ST_OK)
-            return status;
-    }
+    struct str body_key = json_member_str(root, "writeKey");
+    if (key_status != ST_OK && body_key.n > 0)
+        key_status = key_check(passage, body_key, err);
+    else if (key_status != ST_OK)
+        *err = *key_err;
+    if (key_status != ST_OK)
+        return key_status;
     passage_grant(passage);
     if (!collect_segment_take(intake, segment_type_of(intake->path), root, strict))
         return err_set(err, ST_INVALID, "the body is neither an event nor a batch");
@@ -401,9 +404,10 @@ static enum status segment_json(struct passage *passage, struct str body, bool a
 static enum status segment_translate(struct passage *passage, struct err *err)
 {
     struct str body;
-    bool authorized = key_of_request(passage, err) == ST_OK;
+    struct err key_err;
+    enum status key_status = key_of_request(passage, &key_err);
     enum status status = body_open(passage->intake.door, passage->request, &body, err);
-    return status == ST_OK ? segment_json(passage, body, authorized, err) : status;
+    return status == ST_OK ? segment_json(passage, body, key_status, &key_err, err) : status;
 }
 
 static void segment_work(void *ctx, struct http_request *request)
@@ -425,7 +429,7 @@ static enum status pixel_translate(struct passage *passage, struct err *err)
     buf_reset(&door->body);
     if (!collect_page_pixel(passage->request, &door->arena, &door->body))
         return err_set(err, ST_INVALID, "the pixel's data is no base64");
-    return segment_json(passage, buf_view(&door->body), true, err);
+    return segment_json(passage, buf_view(&door->body), ST_OK, NULL, err);
 }
 
 static void get_pixel(void *ctx, struct http_request *request)

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 #include <zlib.h>
 
 #include <sodium.h>
@@ -777,6 +778,13 @@ static void captured_requests_are_taken_whole(void **state)
 
 /* --- speed ------------------------------------------------------------------------------------ */
 
+static int64_t cpu_us(void)
+{
+    struct timespec used;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return used.tv_sec * US_PER_S + used.tv_nsec / 1000;
+}
+
 static void the_door_takes_500_bytes_in_microseconds(void **state)
 {
     (void)state;
@@ -795,15 +803,15 @@ static void the_door_takes_500_bytes_in_microseconds(void **state)
                 i == 0 ? "" : ",", i, i, i, i, i);
     buf_text(&body, "],\"sentAt\":\"2026-11-22T09:51:48.000Z\"}");
     enum { ROUNDS = 300 };
-    int64_t start = monotonic_us();
+    int64_t start = cpu_us();
     for (int round = 0; round < ROUNDS; round++) {
         buf_reset(&intake.frames);
         intake.items = 0;
         take_segment(buf_view(&body));
         collect_door_reset(&door);
     }
-    double us = (double)(monotonic_us() - start) / (ROUNDS * 100.0);
-    print_message("the door: %.2f us per event of %zu bytes\n", us, body.n / 100);
+    double us = (double)(cpu_us() - start) / (ROUNDS * 100.0);
+    print_message("the door: %.2f us of CPU per event of %zu bytes\n", us, body.n / 100);
     assert_int_equal(intake.events, ROUNDS * 100);
     buf_done(&body);
 }

@@ -464,7 +464,7 @@ static void an_erased_person_is_in_no_byte_of_no_file(void **state)
     buf_done(&folder);
     bench_reopen(bench);
     check_erased(bench);
-    assert_string_equal(rows_of(bench, "SELECT version FROM m2026_12_v2.meta"), "[[2]]");
+    assert_string_equal(rows_of(bench, "SELECT max(version) FROM m2026_12_v2.meta"), "[[2]]");
     add_event(bench, 14, 3, NOVEMBER + 40 * DAY); /* and the road goes on */
     commit(bench, 15, NOVEMBER + 40 * DAY);
     assert_string_equal(rows_of(bench, "SELECT person FROM events WHERE position = 14"), "[[2]]");
