@@ -80,6 +80,24 @@ bool clean_known(struct clean *clean, uint32_t source, struct str message_id)
            clean_dedup_known(clean->dedup, clean_id(clean, source, message_id));
 }
 
+struct hash128 clean_raw_id(const struct clean *clean, uint32_t source, struct str raw)
+{
+    struct hash128 hash = hash_public(raw); /* however long: an id is short */
+    return clean_id(clean, source, (struct str){(const char *)&hash, sizeof hash});
+}
+
+bool clean_buried(struct clean *clean, uint32_t source, struct str message_id)
+{
+    return clean_dedup_buried_any(clean->dedup) &&
+           clean_dedup_buried(clean->dedup, clean_id(clean, source, message_id));
+}
+
+bool clean_buried_raw(struct clean *clean, uint32_t source, struct str raw)
+{
+    return clean_dedup_buried_any(clean->dedup) &&
+           clean_dedup_buried(clean->dedup, clean_raw_id(clean, source, raw));
+}
+
 enum status clean_sync(struct clean *clean, struct buf *lengths, struct err *err)
 {
     return clean_dedup_sync(clean->dedup, lengths, err);

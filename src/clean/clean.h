@@ -6,7 +6,8 @@
  * the deduplication index, so a replay decides the same.
  *
  * Depends on: base, log, event. Called by: pipeline (writes), collect and api (clean_known, normal
- * forms). All calls but clean_known and clean_stats belong to the one thread that cleans. */
+ * forms). All calls but clean_known, clean_buried and clean_stats belong to the one thread that
+ * cleans. */
 #ifndef CLEAN_CLEAN_H
 #define CLEAN_CLEAN_H
 
@@ -79,11 +80,15 @@ MUST_USE enum status clean_sync(struct clean *clean, struct buf *lengths, struct
  * an SDK's retry or a second import of the file would bring the events back. */
 MUST_USE enum status clean_bury(struct clean *clean, const struct hash128 *ids, size_t ids_count,
                                 struct err *err);
-/* The id as clean_bury takes it. */
+/* The ids as clean_bury takes them: of an event, and of bytes that never became one. */
 struct hash128 clean_id(const struct clean *clean, uint32_t source, struct str message_id);
+struct hash128 clean_raw_id(const struct clean *clean, uint32_t source, struct str raw);
 
 /* For the door, from any thread: is this message id already decided? False is not a promise. */
 bool clean_known(struct clean *clean, uint32_t source, struct str message_id);
+/* Also for the door: was this erased? Costs nothing as long as nothing was. */
+bool clean_buried(struct clean *clean, uint32_t source, struct str message_id);
+bool clean_buried_raw(struct clean *clean, uint32_t source, struct str raw);
 
 struct clean_stats {
     uint64_t ids;      /* remembered now */

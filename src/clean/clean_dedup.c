@@ -101,9 +101,14 @@ void clean_dedup_prefetch(const struct clean_dedup *dedup, struct hash128 key)
         clean_old_prefetch(dedup->old, key);
 }
 
-static bool buried(struct clean_dedup *dedup, struct hash128 key)
+bool clean_dedup_buried_any(const struct clean_dedup *dedup)
 {
-    if (__atomic_load_n(&dedup->buried_count, __ATOMIC_RELAXED) == 0)
+    return __atomic_load_n(&dedup->buried_count, __ATOMIC_RELAXED) > 0;
+}
+
+bool clean_dedup_buried(struct clean_dedup *dedup, struct hash128 key)
+{
+    if (!clean_dedup_buried_any(dedup))
         return false;
     pthread_mutex_lock(&dedup->buried_lock);
     bool has = clean_set_has(dedup->buried, key);
@@ -145,7 +150,7 @@ bool clean_dedup_add(struct clean_dedup *dedup, struct hash128 key, int64_t rece
         return false;
     if (old_has(dedup, key, &old, &err) != ST_OK)
         fatal("%s", err.message); /* without an answer the event can be neither kept nor dropped */
-    if (old || buried(dedup, key))
+    if (old || clean_dedup_buried(dedup, key))
         return false;
     pthread_mutex_lock(lock_of(dedup, key));
     clean_set_add(today->set, key);
@@ -174,7 +179,7 @@ bool clean_dedup_known(struct clean_dedup *dedup, struct hash128 key)
     if (!known && old_has(dedup, key, &known, &err) != ST_OK)
         known = false; /* "not known" promises nothing; the cleaning thread will meet the fault */
     pthread_rwlock_unlock(&dedup->shape);
-    return known || buried(dedup, key);
+    return known || clean_dedup_buried(dedup, key);
 }
 
 /* --- the sorted file -------------------------------------------------------------------------- */

@@ -149,6 +149,8 @@ MUST_USE enum status clean_dedup_sync(struct clean_dedup *dedup, struct buf *len
                                       struct err *err);
 MUST_USE enum status clean_dedup_bury(struct clean_dedup *dedup, const struct hash128 *keys,
                                       size_t keys_count, struct err *err);
+bool clean_dedup_buried_any(const struct clean_dedup *dedup);           /* any thread */
+bool clean_dedup_buried(struct clean_dedup *dedup, struct hash128 key); /* any thread */
 void clean_dedup_stats(struct clean_dedup *dedup, struct clean_stats *ret_stats);
 /* Wait for a merge under way and take it in. */
 void clean_dedup_settle(struct clean_dedup *dedup);

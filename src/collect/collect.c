@@ -308,6 +308,7 @@ static struct passage *passage_new(struct collect *collect, struct http_request 
     passage->answer = answer;
     collect_intake_init(&passage->intake, door);
     passage->intake.privacy = collect->options.privacy;
+    passage->intake.clean = collect->options.clean;
     passage->intake.path = http_path(request);
     passage->intake.gpc = str_is(http_header(request, "Sec-GPC"), "1");
     count(&collect->stats.requests, 1);
@@ -539,7 +540,7 @@ static enum status own_translate(struct passage *passage, struct err *err)
         return status;
     passage_grant(passage);
     intake->want_results = true;
-    intake->known = passage->collect->options.clean;
+    intake->ask_known = true;
     if (lines_announced(http_header(passage->request, "Content-Type")) &&
         collect_own_take_lines(intake, body))
         return ST_OK;

@@ -97,7 +97,8 @@ struct intake {
     /* Given. */
     struct door *door;
     struct privacy *privacy;
-    struct clean *known; /* NULL: duplicates are left to the pipeline */
+    struct clean *clean; /* what was erased is not taken again; NULL = do not ask */
+    bool ask_known;      /* duplicates too; else they are left to the pipeline */
     struct str path;
     struct str channel; /* of the source */
     uint32_t source;

@@ -71,11 +71,21 @@ static void frame_put(struct intake *intake, enum log_type type, uint8_t version
     log_frame(&intake->frames, type, version, intake->source, buf_view(&intake->door->payload));
 }
 
+static void duplicate_put(struct intake *intake, struct str message_id)
+{
+    intake->duplicates++;
+    result_put(intake, message_id, "duplicate", NULL, false);
+}
+
 static void quarantine_put(struct intake *intake, enum event_reason reason, struct str message_id,
                            struct str raw)
 {
     if (raw.n > COLLECT_RAW_MAX)
         raw.n = COLLECT_RAW_MAX;
+    if (intake->clean != NULL && clean_buried_raw(intake->clean, intake->source, raw)) {
+        duplicate_put(intake, message_id);
+        return;
+    }
     intake->quarantined++;
     if (intake->first_reason == REASON_NONE)
         intake->first_reason = reason;
@@ -127,11 +137,20 @@ static enum event_reason event_put(struct intake *intake, struct event *event)
     return intake->door->payload.n > intake->event_max ? REASON_TOO_LARGE : REASON_NONE;
 }
 
+/* Was it stored before, or erased since? What was erased is not even taken into the journal again,
+ * whatever protocol brings it. */
+static bool is_decided(const struct intake *intake, struct str message_id)
+{
+    if (intake->clean == NULL)
+        return false;
+    return intake->ask_known ? clean_known(intake->clean, intake->source, message_id)
+                             : clean_buried(intake->clean, intake->source, message_id);
+}
+
 static void event_take(struct intake *intake, struct event *event)
 {
-    if (intake->known != NULL && clean_known(intake->known, intake->source, event->message_id)) {
-        intake->duplicates++;
-        result_put(intake, event->message_id, "duplicate", NULL, false);
+    if (is_decided(intake, event->message_id)) {
+        duplicate_put(intake, event->message_id);
         return;
     }
     intake->events++;

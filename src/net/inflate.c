@@ -76,3 +76,15 @@ enum status inflate_gzip(struct str bytes, struct buf *buf, struct err *err)
         buf->p[buf->n] = '\0';
     return status;
 }
+
+void inflate_some(struct str bytes, struct buf *buf)
+{
+    z_stream z = {.next_in = (unsigned char *)bytes.p, .avail_in = (unsigned)bytes.n};
+    struct err ignored; /* it is damaged, or it would not be asked for like this */
+
+    if (bytes.n > UINT_MAX || inflateInit2(&z, 15 + 16) != Z_OK)
+        return;
+    enum status status = inflate_all(&z, buf, &ignored);
+    (void)status;
+    inflateEnd(&z);
+}

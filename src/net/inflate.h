@@ -1,5 +1,5 @@
 /* inflate.h - gzip bodies, whatever their headers say: real SDKs send gzip under any label.
- * Depends on: base, zlib. Called by: collect, import. */
+ * Depends on: base, zlib. Called by: collect, import, pipeline. */
 #ifndef NET_INFLATE_H
 #define NET_INFLATE_H
 
@@ -12,4 +12,7 @@ bool inflate_is_gzip(struct str bytes);
  * cut while streaming so a bomb costs its limit at most. ST_INVALID on a damaged or cut stream.
  * On failure `buf` is as long as before. */
 MUST_USE enum status inflate_gzip(struct str bytes, struct buf *buf, struct err *err);
+/* For what is damaged or cut: append what can be inflated before the damage, up to the buf's max.
+ */
+void inflate_some(struct str bytes, struct buf *buf);
 #endif

@@ -19,7 +19,6 @@
 #include "base/hook.h"
 
 #define LIST_BYTES_MAX ((size_t)1 << 20)
-#define SEARCH_MIN_BYTES 4 /* a shorter identifier would be "found" in everything */
 
 static void list_name(uint64_t ledger_id, char name[40])
 {
@@ -29,7 +28,7 @@ static void list_name(uint64_t ledger_id, char name[40])
 /* What must still be found and overwritten. */
 struct targets {
     uint64_t *visitors;
-    struct str *values; /* identifier texts */
+    struct event_identifier *identifiers;
     size_t count;
 };
 
@@ -38,6 +37,7 @@ static void list_encode(const struct identity_member *members, size_t count, str
     buf_varint(buf, count);
     for (size_t i = 0; i < count; i++) {
         buf_u64(buf, members[i].visitor.v);
+        buf_varint(buf, members[i].type);
         buf_blob(buf, members[i].value);
     }
 }
@@ -50,12 +50,13 @@ static bool list_decode(struct str bytes, struct arena *arena, struct targets *r
         return false;
     struct targets targets = {
         .visitors = ARENA_ARRAY(arena, uint64_t, count),
-        .values = ARENA_ARRAY(arena, struct str, count),
+        .identifiers = ARENA_ARRAY(arena, struct event_identifier, count),
         .count = (size_t)count,
     };
     for (size_t i = 0; i < count; i++) {
         targets.visitors[i] = cursor_u64(&cursor);
-        targets.values[i] = arena_copy(arena, cursor_blob(&cursor));
+        targets.identifiers[i].type = (enum identifier_type)cursor_varint(&cursor);
+        targets.identifiers[i].value = arena_copy(arena, cursor_blob(&cursor));
     }
     *ret_targets = targets;
     return !cursor.bad && cursor_at_end(&cursor);
@@ -82,16 +83,6 @@ void pipeline_erase_fold(struct pipeline *pipeline, struct item *item, struct ar
 /* --- the worker's half
  * -------------------------------------------------------------------------------------------- */
 
-static bool contains(struct str bytes, const struct targets *targets)
-{
-    for (size_t i = 0; i < targets->count; i++) {
-        struct str value = targets->values[i];
-        if (value.n >= SEARCH_MIN_BYTES && memmem(bytes.p, bytes.n, value.p, value.n) != NULL)
-            return true;
-    }
-    return false;
-}
-
 struct positions {
     uint64_t *p;
     size_t count, capacity;
@@ -111,8 +102,10 @@ static enum status quarantine_search(struct pipeline *pipeline, const struct tar
                                      struct positions *positions, struct err *err)
 {
     struct buf json, bytes;
+    struct arena arena;
     struct log_record record;
     yyjson_doc *doc = NULL;
+    arena_init(&arena);
     buf_init(&json, (size_t)1 << 30);
     buf_init(&bytes, LIMIT_INFLATED_BYTES * 2);
     enum status status = warehouse_query(
@@ -126,41 +119,58 @@ static enum status quarantine_search(struct pipeline *pipeline, const struct tar
     yyjson_arr_iter_init(yyjson_obj_get(yyjson_doc_get_root(doc), "rows"), &rows);
     while (status == ST_OK && (row = yyjson_arr_iter_next(&rows)) != NULL) {
         uint64_t position = yyjson_get_uint(yyjson_arr_get_first(row));
-        buf_reset(&bytes);
+        arena_reset(&arena);
         enum status found = log_read_at(pipeline->options.log, position, &bytes, &record, err);
-        if (found == ST_OK && contains(record.payload, targets))
+        if (found == ST_OK &&
+            pipeline_search(&record, targets->identifiers, targets->count, &arena))
             positions_add(positions, position);
         else if (found != ST_OK && found != ST_GONE)
             status = found;
     }
     yyjson_doc_free(doc);
+    arena_done(&arena);
     buf_done(&json);
     buf_done(&bytes);
     return status;
 }
 
-/* Remember the message ids of what goes: a rebuild will not find them in the journal any more, and
- * a client's retry or a second import of the file must not bring the events back. */
+/* By what the door will know the record when it is sent again: an event by its message id, what
+ * could not be read by its bytes. False when there is nothing to know it by. */
+static bool id_of(struct pipeline *pipeline, const struct log_record *record,
+                  struct hash128 *ret_id)
+{
+    struct event event;
+    struct quarantine quarantine;
+    struct err ignored;
+    if ((record->flags & LOG_FLAG_ERASED) != 0)
+        return false;
+    if (record->type == LOG_EVENT && event_decode(record->payload, &event, &ignored) == ST_OK)
+        *ret_id = clean_id(pipeline->clean, record->source, event.message_id);
+    else if (record->type == LOG_QUARANTINE &&
+             quarantine_decode(record->payload, &quarantine, &ignored) == ST_OK)
+        *ret_id = clean_raw_id(pipeline->clean, record->source, quarantine.raw);
+    else
+        return false;
+    return true;
+}
+
+/* Remember the ids of what goes: a rebuild will not find them in the journal any more, and a
+ * client's retry or a second import of the file must not bring the events back. */
 static enum status ids_bury(struct pipeline *pipeline, const uint64_t *positions, size_t count,
                             struct err *err)
 {
     struct buf bytes;
     struct log_record record;
-    struct event event;
-    struct hash128 *ids = mem_zero(count * sizeof *ids);
+    struct hash128 *ids = mem_zero((count + 1) * sizeof *ids);
     size_t ids_count = 0;
     enum status status = ST_OK;
     buf_init(&bytes, LIMIT_INFLATED_BYTES * 2);
     for (size_t i = 0; status == ST_OK && i < count; i++) {
-        buf_reset(&bytes);
         status = log_read_at(pipeline->options.log, positions[i], &bytes, &record, err);
-        if (status == ST_GONE) {
+        if (status == ST_GONE)
             status = ST_OK; /* retention was faster */
-            continue;
-        }
-        if (status == ST_OK && record.type == LOG_EVENT && (record.flags & LOG_FLAG_ERASED) == 0 &&
-            event_decode(record.payload, &event, err) == ST_OK)
-            ids[ids_count++] = clean_id(pipeline->clean, record.source, event.message_id);
+        else if (status == ST_OK && id_of(pipeline, &record, &ids[ids_count]))
+            ids_count++;
     }
     if (status == ST_OK && ids_count > 0)
         status = clean_bury(pipeline->clean, ids, ids_count, err);
@@ -183,6 +193,8 @@ static enum status bytes_overwrite(struct pipeline *pipeline, const struct targe
         status = quarantine_search(pipeline, targets, &extra, err);
     if (status == ST_OK)
         status = ids_bury(pipeline, own, own_count, err);
+    if (status == ST_OK)
+        status = ids_bury(pipeline, extra.p, extra.count, err);
     if (status == ST_OK)
         status = log_overwrite(pipeline->options.log, own, own_count, err);
     if (status == ST_OK)

@@ -102,4 +102,8 @@ void pipeline_value_set_u64(struct state *state, const char *name, uint64_t v);
 /* pipeline_erase.c: the fold's half. Remember, with the state, which visitors an erase record
  * dropped, until the worker has overwritten their bytes. */
 void pipeline_erase_fold(struct pipeline *pipeline, struct item *item, struct arena *arena);
+
+/* pipeline_search.c: does a quarantined record name one of these identifiers (in normal form)? */
+bool pipeline_search(const struct log_record *record, const struct event_identifier *wanted,
+                     size_t count, struct arena *arena);
 #endif
