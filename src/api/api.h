@@ -1,7 +1,8 @@
-/* api.h - the HTTP API for people and programs: parse, one module call, reply. No SQL of its own but named reports.
+/* api.h - the HTTP API for people and programs: parse, one module call, reply. No SQL of its own
+ * but named reports.
  *
- * Routes stand in routes.def with permission and audit class; docs/api/openapi.yaml is the contract and a test compares
- * both. Errors are problem+json. Reads take `after=TOKEN` (read your writes).
+ * Routes stand in routes.def with permission and audit class; docs/api/openapi.yaml is the contract
+ * and a test compares both. Errors are problem+json. Reads take `after=TOKEN` (read your writes).
  * Depends on: everything below. Called by: app. */
 #ifndef API_API_H
 #define API_API_H
@@ -18,7 +19,8 @@ struct api_options {
     struct access *access;
     struct facts *facts;
     struct clock *clock; /* POST /test/clock moves it when it is virtual */
-    /* Appends the figures of modules that api must not know (collect, net) to /metrics; may be NULL. */
+    /* Appends the figures of modules that api must not know (collect, net) to /metrics; may be
+     * NULL. */
     void (*write_metrics)(void *ctx, struct buf *metrics);
     void *metrics_ctx;
 };

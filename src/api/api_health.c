@@ -4,6 +4,7 @@
  * Ready means: an event can be taken durably and a profile answered. A full disk is not ready; lag
  * is reported and is no reason to be taken out, because the door takes what the disk holds. */
 #include "api/api_int.h"
+#include "base/metric.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -54,12 +55,6 @@ void api_readyz(void *ctx, struct http_request *request)
  * ------------------------------------------------------------------------------------------------------
  */
 
-static void put(struct buf *out, const char *name, const char *kind, const char *help, uint64_t v)
-{
-    buf_fmt(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, kind, name,
-            (unsigned long long)v);
-}
-
 static uint64_t resident_bytes(void)
 {
     unsigned long long pages = 0, resident = 0;
@@ -76,21 +71,22 @@ static void put_journal(struct api *api, struct buf *out)
 {
     struct log_stats log;
     log_stats(api->options.log, &log);
-    put(out, "hezou_journal_end_bytes", "counter", "Journal position up to which all is synced.",
-        log_end(api->options.log));
-    put(out, "hezou_journal_records_total", "counter", "Records appended since the start.",
-        log.records);
-    put(out, "hezou_journal_syncs_total", "counter", "Syncs since the start.", log.syncs);
-    put(out, "hezou_journal_refused_total", "counter",
-        "Appends refused (full disk or in-flight limit).", log.refused);
-    put(out, "hezou_journal_inflight_bytes", "gauge", "Bytes accepted and not yet synced.",
-        log.inflight_bytes);
-    put(out, "hezou_journal_size_bytes", "gauge", "Bytes of the kept segments.", log.size_bytes);
-    put(out, "hezou_journal_full", "gauge", "1 while the disk has no room.", log.full);
-    put(out, "hezou_journal_sync_p50_us", "gauge", "Median sync of the last 1,024.",
-        (uint64_t)log.sync_p50_us);
-    put(out, "hezou_journal_sync_p99_us", "gauge", "99th percentile sync of the last 1,024.",
-        (uint64_t)log.sync_p99_us);
+    metric_put(out, "hezou_journal_end_bytes", "counter",
+               "Journal position up to which all is synced.", log_end(api->options.log));
+    metric_put(out, "hezou_journal_records_total", "counter", "Records appended since the start.",
+               log.records);
+    metric_put(out, "hezou_journal_syncs_total", "counter", "Syncs since the start.", log.syncs);
+    metric_put(out, "hezou_journal_refused_total", "counter",
+               "Appends refused (full disk or in-flight limit).", log.refused);
+    metric_put(out, "hezou_journal_inflight_bytes", "gauge", "Bytes accepted and not yet synced.",
+               log.inflight_bytes);
+    metric_put(out, "hezou_journal_size_bytes", "gauge", "Bytes of the kept segments.",
+               log.size_bytes);
+    metric_put(out, "hezou_journal_full", "gauge", "1 while the disk has no room.", log.full);
+    metric_put(out, "hezou_journal_sync_p50_us", "gauge", "Median sync of the last 1,024.",
+               (uint64_t)log.sync_p50_us);
+    metric_put(out, "hezou_journal_sync_p99_us", "gauge", "99th percentile sync of the last 1,024.",
+               (uint64_t)log.sync_p99_us);
 }
 
 static void put_pipeline(struct api *api, struct buf *out)
@@ -98,21 +94,24 @@ static void put_pipeline(struct api *api, struct buf *out)
     static const char *const steps[] = {"clean", "identity", "profile", "warehouse"};
     struct pipeline_stats pipeline;
     pipeline_stats(api->options.pipeline, &pipeline);
-    put(out, "hezou_lag_bytes", "gauge", "Journal bytes not yet folded.", pipeline.lag_bytes);
-    put(out, "hezou_pipeline_position_bytes", "counter", "Folded up to here.", pipeline.position);
-    put(out, "hezou_warehouse_position_bytes", "counter", "Committed rows up to here.",
-        pipeline.warehouse_position);
-    put(out, "hezou_state_position_bytes", "counter", "Flushed state up to here.",
-        pipeline.state_position);
-    put(out, "hezou_replayed_bytes", "gauge", "Journal bytes folded again at this start.",
-        pipeline.replayed_bytes);
-    put(out, "hezou_records_total", "counter", "Records folded since the start.", pipeline.records);
-    put(out, "hezou_events_stored_total", "counter", "Events stored since the start.",
-        pipeline.stored);
-    put(out, "hezou_events_duplicate_total", "counter", "Duplicates dropped since the start.",
-        pipeline.duplicates);
-    put(out, "hezou_events_quarantined_total", "counter", "Events quarantined since the start.",
-        pipeline.quarantined);
+    metric_put(out, "hezou_lag_bytes", "gauge", "Journal bytes not yet folded.",
+               pipeline.lag_bytes);
+    metric_put(out, "hezou_pipeline_position_bytes", "counter", "Folded up to here.",
+               pipeline.position);
+    metric_put(out, "hezou_warehouse_position_bytes", "counter", "Committed rows up to here.",
+               pipeline.warehouse_position);
+    metric_put(out, "hezou_state_position_bytes", "counter", "Flushed state up to here.",
+               pipeline.state_position);
+    metric_put(out, "hezou_replayed_bytes", "gauge", "Journal bytes folded again at this start.",
+               pipeline.replayed_bytes);
+    metric_put(out, "hezou_records_total", "counter", "Records folded since the start.",
+               pipeline.records);
+    metric_put(out, "hezou_events_stored_total", "counter", "Events stored since the start.",
+               pipeline.stored);
+    metric_put(out, "hezou_events_duplicate_total", "counter",
+               "Duplicates dropped since the start.", pipeline.duplicates);
+    metric_put(out, "hezou_events_quarantined_total", "counter",
+               "Events quarantined since the start.", pipeline.quarantined);
     buf_text(
         out,
         "# HELP hezou_step_ns_total Time spent per step.\n# TYPE hezou_step_ns_total counter\n");
@@ -134,28 +133,30 @@ static void put_state(struct api *api, struct buf *out)
     state_unlock(state);
     clean_stats(pipeline_clean(api->options.pipeline), &clean);
     warehouse_stats(api->options.warehouse, &warehouse);
-    put(out, "hezou_state_cached", "gauge", "Objects in the cache.", cache.cached);
-    put(out, "hezou_state_dirty", "gauge", "Objects to be flushed.", cache.dirty);
-    put(out, "hezou_state_cache_bytes", "gauge", "Bytes of the cache.", cache.cache_bytes);
-    put(out, "hezou_state_flushes_total", "counter", "Flushes since the start.", cache.flushes);
-    put(out, "hezou_visitors", "gauge", "Identifiers known.", identity.visitors);
-    put(out, "hezou_people", "gauge", "People known.", identity.people);
-    put(out, "hezou_merges_total", "counter", "Merges.", identity.merges);
-    put(out, "hezou_edges_refused_total", "counter", "Edges refused by a limit.",
-        identity.edges_refused);
-    put(out, "hezou_components_frozen", "gauge", "Components above the limit.",
-        identity.components_frozen);
-    put(out, "hezou_dedup_ids", "gauge", "Message ids remembered.", clean.ids);
-    put(out, "hezou_event_names", "gauge", "Distinct event names.", clean.names);
-    put(out, "hezou_event_names_overflow_total", "counter",
-        "Events whose name had no room (drift).", clean.names_overflow);
-    put(out, "hezou_identifiers_refused_total", "counter", "Identifiers without a normal form.",
-        clean.identifiers_refused);
-    put(out, "hezou_warehouse_events_total", "counter", "Rows written since the start.",
-        warehouse.events);
-    put(out, "hezou_warehouse_commits_total", "counter", "Commits since the start.",
-        warehouse.commits);
-    put(out, "hezou_resident_bytes", "gauge", "Resident memory of the process.", resident_bytes());
+    metric_put(out, "hezou_state_cached", "gauge", "Objects in the cache.", cache.cached);
+    metric_put(out, "hezou_state_dirty", "gauge", "Objects to be flushed.", cache.dirty);
+    metric_put(out, "hezou_state_cache_bytes", "gauge", "Bytes of the cache.", cache.cache_bytes);
+    metric_put(out, "hezou_state_flushes_total", "counter", "Flushes since the start.",
+               cache.flushes);
+    metric_put(out, "hezou_visitors", "gauge", "Identifiers known.", identity.visitors);
+    metric_put(out, "hezou_people", "gauge", "People known.", identity.people);
+    metric_put(out, "hezou_merges_total", "counter", "Merges.", identity.merges);
+    metric_put(out, "hezou_edges_refused_total", "counter", "Edges refused by a limit.",
+               identity.edges_refused);
+    metric_put(out, "hezou_components_frozen", "gauge", "Components above the limit.",
+               identity.components_frozen);
+    metric_put(out, "hezou_dedup_ids", "gauge", "Message ids remembered.", clean.ids);
+    metric_put(out, "hezou_event_names", "gauge", "Distinct event names.", clean.names);
+    metric_put(out, "hezou_event_names_overflow_total", "counter",
+               "Events whose name had no room (drift).", clean.names_overflow);
+    metric_put(out, "hezou_identifiers_refused_total", "counter",
+               "Identifiers without a normal form.", clean.identifiers_refused);
+    metric_put(out, "hezou_warehouse_events_total", "counter", "Rows written since the start.",
+               warehouse.events);
+    metric_put(out, "hezou_warehouse_commits_total", "counter", "Commits since the start.",
+               warehouse.commits);
+    metric_put(out, "hezou_resident_bytes", "gauge", "Resident memory of the process.",
+               resident_bytes());
 }
 
 void api_metrics(void *ctx, struct http_request *request)

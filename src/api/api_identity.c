@@ -31,38 +31,95 @@ static enum status decide(struct api *api, enum log_type type, struct str payloa
  * --------------------------------------------------------------------------------------------------------
  */
 
-static enum status rule_dry_run(struct api *api, struct http_request *request, struct buf *json,
-                                struct err *err)
+/* [{"type","value"}] again, every value in its normal form: a rule names what identity knows. */
+static enum status values_normalise(struct http_request *request, yyjson_val *body,
+                                    const char *name, struct buf *rule, struct err *err)
 {
-    struct state *state = pipeline_state(api->options.pipeline);
-    struct identity_result result = {0};
-    enum status status = pipeline_flush(api->options.pipeline, err);
+    size_t i, count;
+    yyjson_val *item;
+    yyjson_val *list = yyjson_obj_get(body, name);
+    if (list == NULL)
+        return ST_OK;
+    if (!yyjson_is_arr(list))
+        return err_set(err, ST_INVALID, "\"%s\" must be a list", name);
+    json_put_name(rule, name);
+    buf_char(rule, '[');
+    yyjson_arr_foreach(list, i, count, item)
+    {
+        struct str type = json_member_str(item, "type"), value = json_member_str(item, "value");
+        enum identifier_type known = identifier_type_of(type);
+        if (known == IDENTIFIER_NONE)
+            return err_set(err, ST_INVALID, "unknown identifier type \"" STR_FMT "\"",
+                           STR_ARG(type));
+        if (!clean_identifier(known, value, http_arena(request), &value))
+            return err_set(err, ST_INVALID, "a value of \"%s\" can be no %s", name,
+                           identifier_name(known));
+        json_put_comma(rule);
+        buf_char(rule, '{');
+        json_put_member_str(rule, "type", type);
+        json_put_member_str(rule, "value", value);
+        buf_char(rule, '}');
+    }
+    buf_char(rule, ']');
+    return ST_OK;
+}
+
+static enum status rule_normalise(struct http_request *request, struct buf *rule, struct err *err)
+{
+    yyjson_doc *doc = NULL;
+    enum status status = api_body(request, &doc, err);
     if (status != ST_OK)
         return status;
+    yyjson_val *body = yyjson_doc_get_root(doc);
+    buf_char(rule, '{');
+    status = values_normalise(request, body, "block", rule, err);
+    if (status == ST_OK)
+        status = values_normalise(request, body, "unblock", rule, err);
+    yyjson_val *limits = yyjson_obj_get(body, "limits");
+    if (status == ST_OK && limits != NULL) {
+        json_put_name(rule, "limits");
+        json_write(rule, limits);
+    }
+    buf_char(rule, '}');
+    yyjson_doc_free(doc);
+    return status;
+}
+
+/* What the rule would change; also the check of a rule before it becomes a record. */
+static enum status rule_dry_run(struct api *api, struct http_request *request, struct str rule,
+                                struct identity_result *ret_result, struct err *err)
+{
+    struct state *state = pipeline_state(api->options.pipeline);
     state_lock(state);
-    status = identity_rule(pipeline_identity(api->options.pipeline), log_end(api->options.log),
-                           http_body(request), true, http_arena(request), &result, err);
+    enum status status =
+        identity_rule(pipeline_identity(api->options.pipeline), log_end(api->options.log), rule,
+                      true, http_arena(request), ret_result, err);
     state_unlock(state);
-    if (status != ST_OK || json == NULL)
-        return status;
-    buf_char(json, '{');
-    json_put_member_bool(json, "dry_run", true);
-    json_put_member_uint(json, "visitors_changed", result.changes_count);
-    json_put_member_uint(json, "edges_refused", result.edges_refused);
-    buf_char(json, '}');
-    return ST_OK;
+    return status;
 }
 
 static void rules_work(void *ctx, struct http_request *request)
 {
     struct api *api = ctx;
     struct err err;
-    struct buf json;
+    struct buf json, rule;
+    struct identity_result result = {0};
     buf_init(&json, ANSWER_BYTES_MAX);
+    buf_init(&rule, RECORD_BYTES_MAX);
     bool dry = str_is(http_query(request, "dry_run"), "true");
-    enum status status = rule_dry_run(api, request, dry ? &json : NULL, &err);
-    if (status == ST_OK && !dry)
-        status = decide(api, LOG_RULE, http_body(request), &json, &err);
+    enum status status = rule_normalise(request, &rule, &err);
+    if (status == ST_OK)
+        status = rule_dry_run(api, request, buf_view(&rule), &result, &err);
+    if (status == ST_OK && dry) {
+        buf_char(&json, '{');
+        json_put_member_bool(&json, "dry_run", true);
+        json_put_member_uint(&json, "visitors_changed", result.changes_count);
+        json_put_member_uint(&json, "edges_refused", result.edges_refused);
+        buf_char(&json, '}');
+    } else if (status == ST_OK) {
+        status = decide(api, LOG_RULE, buf_view(&rule), &json, &err);
+    }
+    buf_done(&rule);
     api_finish(request, status, 200, &json, &err);
 }
 

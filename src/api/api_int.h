@@ -26,7 +26,8 @@ void api_work(struct api *api, struct http_request *request, http_handler *work)
 /* The same, but without `after=` the work is done here and now (it takes microseconds). */
 void api_quick(struct api *api, struct http_request *request, http_handler *work);
 
-/* The end of every handler: `json` with `code` when the status is ST_OK, else the error. Releases `json`. */
+/* The end of every handler: `json` with `code` when the status is ST_OK, else the error. Releases
+ * `json`. */
 void api_finish(struct http_request *request, enum status status, int code, struct buf *json,
                 const struct err *err);
 

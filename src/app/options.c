@@ -272,4 +272,14 @@ void options_print_markdown(void)
     for (size_t i = 0; i < OPTION_COUNT; i++)
         printf("| `--%s` | %s | %s | %s | %s |\n", rows[i].name, rows[i].commands,
                rows[i].otherwise, rows[i].texts[0], rows[i].texts[1]);
+    printf("\n# Modules\n\nMade from `src/app/modules.def`: what each answers for.\n\n"
+           "| module | threads and jobs | personal data | erased by | exported by | checks itself "
+           "by |\n"
+           "|---|---|---|---|---|---|\n");
+#define MODULE_ROW(name, jobs, data, erase, export, check)                                         \
+    printf("| `%s` | %s | %s | %s | %s | %s |\n", name, jobs, data, erase, export, check);
+#define X(name, ...) MODULE_ROW(#name, __VA_ARGS__)
+#include "app/modules.def"
+#undef X
+#undef MODULE_ROW
 }

@@ -11,12 +11,14 @@
 
 #include "api/api.h"
 #include "base/check.h"
+#include "base/metric.h"
 #include "collect/collect.h"
 #include "net/http.h"
 #include "net/route.h"
 #include "privacy/privacy.h"
 
 #define STOP_GRACE_US (5 * US_PER_S)
+#define TRUSTED_MAX 64
 
 struct server {
     struct core core;
@@ -28,6 +30,8 @@ struct server {
     size_t doors_count, rooms_count;
     bool was_empty;
     char url[128];
+    char trusted_text[1024];
+    const char *trusted[TRUSTED_MAX + 1];
 };
 
 /* --- one request
@@ -110,12 +114,6 @@ static size_t body_limit(void *ctx, struct http_request *request)
 /* --- figures of the network and the door
  * -------------------------------------------------------------------------- */
 
-static void put(struct buf *out, const char *name, const char *kind, const char *help, uint64_t v)
-{
-    buf_fmt(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, kind, name,
-            (unsigned long long)v);
-}
-
 static void write_metrics(void *ctx, struct buf *out)
 {
     struct server *server = ctx;
@@ -125,25 +123,29 @@ static void write_metrics(void *ctx, struct buf *out)
     http_stats(server->http, &http);
     collect_stats(server->collect, &collect);
     privacy_stats(server->privacy, &privacy);
-    put(out, "hezou_http_requests_total", "counter", "Requests since the start.", http.requests);
-    put(out, "hezou_http_refused_total", "counter", "Requests refused before a handler.",
-        http.refused);
-    put(out, "hezou_http_swept_total", "counter", "Connections ended because they dripped.",
-        http.swept);
-    put(out, "hezou_http_connections", "gauge", "Open connections.", http.connections);
-    put(out, "hezou_http_inflight_bytes", "gauge", "Bytes of bodies in hand.", http.inflight_bytes);
-    put(out, "hezou_collect_events_total", "counter", "Events taken by the door.", collect.events);
-    put(out, "hezou_collect_quarantined_total", "counter", "Events the door could not translate.",
-        collect.quarantined);
-    put(out, "hezou_collect_duplicates_known_total", "counter", "Events the door already knew.",
-        collect.duplicates_known);
-    put(out, "hezou_collect_crc_mismatch_total", "counter", "Records whose crc did not fit (kept).",
-        collect.crc_mismatches);
-    put(out, "hezou_collect_refused_total", "counter", "Requests answered 503 by the door.",
-        collect.refused);
-    put(out, "hezou_denied_consent_total", "counter", "Events not kept: no consent.",
-        privacy.denied_consent);
-    put(out, "hezou_denied_gpc_total", "counter", "Events not kept: Sec-GPC.", privacy.denied_gpc);
+    metric_put(out, "hezou_http_requests_total", "counter", "Requests since the start.",
+               http.requests);
+    metric_put(out, "hezou_http_refused_total", "counter", "Requests refused before a handler.",
+               http.refused);
+    metric_put(out, "hezou_http_swept_total", "counter", "Connections ended because they dripped.",
+               http.swept);
+    metric_put(out, "hezou_http_connections", "gauge", "Open connections.", http.connections);
+    metric_put(out, "hezou_http_inflight_bytes", "gauge", "Bytes of bodies in hand.",
+               http.inflight_bytes);
+    metric_put(out, "hezou_collect_events_total", "counter", "Events taken by the door.",
+               collect.events);
+    metric_put(out, "hezou_collect_quarantined_total", "counter",
+               "Events the door could not translate.", collect.quarantined);
+    metric_put(out, "hezou_collect_duplicates_known_total", "counter",
+               "Events the door already knew.", collect.duplicates_known);
+    metric_put(out, "hezou_collect_crc_mismatch_total", "counter",
+               "Records whose crc did not fit (kept).", collect.crc_mismatches);
+    metric_put(out, "hezou_collect_refused_total", "counter", "Requests answered 503 by the door.",
+               collect.refused);
+    metric_put(out, "hezou_denied_consent_total", "counter", "Events not kept: no consent.",
+               privacy.denied_consent);
+    metric_put(out, "hezou_denied_gpc_total", "counter", "Events not kept: Sec-GPC.",
+               privacy.denied_gpc);
 }
 
 /* --- start and stop
@@ -182,15 +184,28 @@ static enum status doors_open(struct server *server, const struct options *optio
     return api_erasures_resume(server->api, err);
 }
 
+/* "10.0.0.1,10.0.0.2" in place into a list that ends with NULL. */
+static void trusted_split(struct server *server, const char *text)
+{
+    size_t count = 0;
+    snprintf(server->trusted_text, sizeof server->trusted_text, "%s", text);
+    char *rest = server->trusted_text;
+    for (char *one; count < TRUSTED_MAX && (one = strsep(&rest, ",")) != NULL;)
+        if (one[0] != '\0')
+            server->trusted[count++] = one;
+}
+
 static enum status listen_at(struct server *server, const struct options *options, struct err *err)
 {
     char path[4096];
+    trusted_split(server, option_text(options, OPTION_TRUSTED));
     struct http_options http_options = {
         .address = option_text(options, OPTION_ADDRESS),
         .port = (int)option_number(options, OPTION_PORT),
         .threads = (int)option_number(options, OPTION_THREADS),
         .inflight_max = (size_t)option_number(options, OPTION_INFLIGHT) << 10,
         .body_limit = body_limit,
+        .trusted = server->trusted,
         .handle = handle,
         .ctx = server,
     };
@@ -271,7 +286,8 @@ void signals_block(void)
 {
     sigset_t set = stop_signals();
     CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
-    signal(SIGPIPE, SIG_IGN);
+    signal(SIGPIPE, SIG_IGN); /* a client that went away is no event of ours */
+    signal(SIGXFSZ, SIG_IGN); /* a file-size limit is a full disk: an outcome, not an end */
 }
 
 void signals_wait(void)

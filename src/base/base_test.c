@@ -29,7 +29,7 @@
 #include "base/status.h"
 #include "base/str.h"
 
-/* --- status --- */
+/* --- status ----------------------------------------------------------------------------------- */
 
 static void an_error_carries_its_story(void **state)
 {
@@ -64,7 +64,7 @@ static void each_status_has_a_code_and_a_name(void **state)
     }
 }
 
-/* --- str --- */
+/* --- str -------------------------------------------------------------------------------------- */
 
 static void texts_compare_by_bytes_then_length(void **state)
 {
@@ -100,7 +100,7 @@ static void trim_takes_blanks_at_both_ends(void **state)
                            "a")));
 }
 
-/* --- arena --- */
+/* --- arena ------------------------------------------------------------------------------------ */
 
 static void arena_memory_is_aligned_distinct_and_reusable(void **state)
 {
@@ -145,7 +145,7 @@ static void arena_copies_are_terminated(void **state)
     arena_done(&arena);
 }
 
-/* --- buf and cursor --- */
+/* --- buf and cursor --------------------------------------------------------------------------- */
 
 static void a_buf_grows_to_its_maximum_and_says_so(void **state)
 {
@@ -232,7 +232,7 @@ static void a_cursor_never_leaves_its_bytes(void **state)
     assert_true(cursor.bad);
 }
 
-/* --- hash --- */
+/* --- hash ------------------------------------------------------------------------------------- */
 
 static void crc32c_gives_the_published_values(void **state)
 {
@@ -274,7 +274,7 @@ static void keyed_hashes_are_siphash_and_depend_on_the_key(void **state)
     assert_true(hash128_compare((struct hash128){1, 9}, (struct hash128){1, 0}) > 0);
 }
 
-/* --- map --- */
+/* --- map -------------------------------------------------------------------------------------- */
 
 #define KEYS 400u
 
@@ -319,7 +319,7 @@ static void a_map_agrees_with_an_array_over_random_steps(void **state)
     assert_int_equal(map_bytes(&map), 0);
 }
 
-/* --- json --- */
+/* --- json ------------------------------------------------------------------------------------- */
 
 static enum status parse(const char *text, struct err *err)
 {
@@ -415,7 +415,7 @@ static void members_get_their_commas(void **state)
     buf_done(&buf);
 }
 
-/* --- clock and rng --- */
+/* --- clock and rng ---------------------------------------------------------------------------- */
 
 static void a_virtual_clock_only_moves_forward(void **state)
 {
@@ -453,7 +453,7 @@ static void a_seed_repeats_chance(void **state)
     assert_true(rng_u64(&a) != rng_u64(&a));
 }
 
-/* --- disk --- */
+/* --- disk ------------------------------------------------------------------------------------- */
 
 struct place {
     char folder[200];
@@ -584,7 +584,7 @@ static void a_fault_comes_once_or_for_ever(void **state)
     close(fd);
 }
 
-/* --- lock --- */
+/* --- lock ------------------------------------------------------------------------------------- */
 
 #define ASKERS 6
 
@@ -641,7 +641,7 @@ static void a_lock_is_given_in_the_order_of_asking(void **state)
     fair_lock_done(&lock);
 }
 
-/* --- the ends of a process --- */
+/* --- the ends of a process -------------------------------------------------------------------- */
 
 static int child_status(void (*work)(void))
 {

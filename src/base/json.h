@@ -30,7 +30,8 @@ void json_pool_done(struct json_pool *pool);
 MUST_USE enum status json_parse(struct json_pool *pool, struct str text, yyjson_doc **ret_doc,
                                 struct err *err);
 
-/* The same without a pool, numbers kept as their text: json_write gives back every digit. yyjson_doc_free ends it. */
+/* The same without a pool, numbers kept as their text: json_write gives back every digit.
+ * yyjson_doc_free ends it. */
 MUST_USE enum status json_parse_exact(struct str text, yyjson_doc **ret_doc, struct err *err);
 
 /* A member that is a non-empty string, else the empty text. */

@@ -13,9 +13,10 @@
 #define LIMIT_NAME_BYTES 200       /* event names, sources, channels */
 #define LIMIT_IDENTIFIER_BYTES 255 /* 神策's limit for an id */
 #define LIMIT_EVENT_IDENTIFIERS 16 /* no client sends more than 8 */
-#define LIMIT_COMPONENT_IDENTIFIERS 1000 /* DESIGN §5: a larger component is frozen and reported  \
-                                          */
-#define LIMIT_WAITERS 256                /* suspended `after=` readers */
+#define LIMIT_COMPONENT_IDENTIFIERS                                                                \
+    1000                  /* DESIGN §5: a larger component is frozen and reported                 \
+                           */
+#define LIMIT_WAITERS 256 /* suspended `after=` readers */
 #define LIMIT_WAIT_US (INT64_C(10) * 1000000)    /* then 504 */
 #define LIMIT_INFLIGHT_BYTES ((size_t)256 << 20) /* bodies and appends not yet synced; then 503 */
 #endif

@@ -122,8 +122,8 @@ bool clean_identifier(enum identifier_type type, struct str value, struct arena 
 /* A decimal number as text or JSON number into millionths, half up. False when none or out of
  * range. */
 bool clean_amount_parse(struct str text, int64_t *ret_micros);
-/* ISO 4217 from codes, symbols and words in use: cny CNY rmb RMB ¥ 元 人民币 usd $ eur € gbp £ …;
- * false if unknown. */
+/* ISO 4217 from codes, symbols and words in use: cny CNY rmb RMB ¥ 元 人民币 usd $ eur €
+ * gbp £ …; false if unknown. */
 bool clean_currency(struct str text, char ret_code[4]);
 /* Digits after the point of a currency's minor unit (ISO 4217: 2 for CNY, 0 for JPY). */
 int clean_currency_exponent(const char code[4]);

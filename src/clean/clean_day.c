@@ -129,8 +129,10 @@ enum status clean_day_cut(struct clean_dedup *dedup, struct clean_day *day, stru
                : disk_truncate(dedup->disk, day->fd, offset_of(day->count), err);
 }
 
-enum status clean_day_load(struct clean_dedup *dedup, struct clean_day *day, struct err *err)
+enum status clean_day_load(struct clean_dedup *dedup, struct clean_day *day, uint64_t *ret_sum,
+                           struct err *err)
 {
+    uint64_t sum = 0;
     struct hash128 *keys = mem_alloc(LOAD_KEYS * sizeof *keys);
     enum status status = ST_OK;
     day->set = clean_set_new();
@@ -151,9 +153,12 @@ enum status clean_day_load(struct clean_dedup *dedup, struct clean_day *day, str
                             "could not read the message ids of day %u: an empty key", day->day);
             else
                 clean_set_add(day->set, keys[i]);
+            sum += keys[i].a;
         }
         done += n;
     }
     free(keys);
+    if (status == ST_OK)
+        *ret_sum = sum;
     return status;
 }

@@ -1,10 +1,10 @@
 /* clean_dedup_open.c - the index as it stood at a flush of the state.
  *
- * The flush stored a text: "v1 [cut=DAY] DAY:COUNT DAY:COUNT …", days since 1970, oldest first.
- * Each day is either whole in the sorted file with that very count, or its day file is cut to the
- * count and loaded. Everything newer than the text is removed: the journal decides it again.
- * Nothing is taken over that the text does not name, so a crash between a sync and the flush that
- * should have stored its text leaves no trace. */
+ * The flush stored a text: "v1 [cut=DAY] DAY:COUNT:SUM …", days since 1970, oldest first. Each
+ * day is either whole in the sorted file with that very count and sum, or its day file is cut to
+ * the count, loaded, and its sum compared. Everything newer than the text is removed: the journal
+ * decides it again. Nothing is taken over that the text does not name, so a crash between a sync
+ * and the flush that should have stored its text leaves no trace. */
 #include "clean/dedup_int.h"
 
 #include <dirent.h>
@@ -22,8 +22,7 @@
 #define IDS_MAX UINT64_C(100000000)
 #define BURIED_DAY UINT32_MAX /* what stands in the header of erased.keys instead of a day */
 
-/* --- the text -----------------------------------------------------------------------------------
- */
+/* --- the text --------------------------------------------------------------------------------- */
 
 struct lengths {
     uint32_t cut_day;
@@ -42,6 +41,24 @@ static bool take_uint(struct str *s, uint64_t *ret)
     return n > 0;
 }
 
+/* Sixteen hexadecimal digits. */
+static bool take_hex(struct str *s, uint64_t *ret)
+{
+    static const char digits[] = "0123456789abcdef";
+    uint64_t v = 0;
+    if (s->n < 16)
+        return false;
+    for (size_t i = 0; i < 16; i++) {
+        const char *digit = memchr(digits, s->p[i], 16);
+        if (digit == NULL)
+            return false;
+        v = v << 4 | (uint64_t)(digit - digits);
+    }
+    *s = (struct str){s->p + 16, s->n - 16};
+    *ret = v;
+    return true;
+}
+
 static bool take(struct str *s, struct str word)
 {
     if (!str_starts(*s, word))
@@ -52,7 +69,7 @@ static bool take(struct str *s, struct str word)
 
 static bool lengths_parse(struct str s, struct lengths *lengths)
 {
-    uint64_t day, count;
+    uint64_t day, count, sum;
     if (s.n == 0)
         return true;
     if (!take(&s, STR("v1")))
@@ -65,17 +82,16 @@ static bool lengths_parse(struct str s, struct lengths *lengths)
     while (s.n > 0) {
         size_t n = lengths->days_count;
         if (n == CLEAN_DAYS_MAX || !take(&s, STR(" ")) || !take_uint(&s, &day) ||
-            !take(&s, STR(":")) || !take_uint(&s, &count) || day > UINT32_MAX ||
-            (n > 0 && day <= lengths->days[n - 1].day))
+            !take(&s, STR(":")) || !take_uint(&s, &count) || !take(&s, STR(":")) ||
+            !take_hex(&s, &sum) || day > UINT32_MAX || (n > 0 && day <= lengths->days[n - 1].day))
             return false;
         lengths->days[lengths->days_count++] =
-            (struct clean_day_count){.day = (uint32_t)day, .count = count};
+            (struct clean_day_count){.day = (uint32_t)day, .count = count, .sum = sum};
     }
     return true;
 }
 
-/* --- the folder ---------------------------------------------------------------------------------
- */
+/* --- the folder ------------------------------------------------------------------------------- */
 
 /* The day of "20261124.keys". */
 static bool day_of_name(const char *name, uint32_t *ret_day)
@@ -139,8 +155,7 @@ static enum status folder_tidy(struct clean_dedup *dedup, const struct lengths *
     return status;
 }
 
-/* --- erased ids ---------------------------------------------------------------------------------
- */
+/* --- erased ids ------------------------------------------------------------------------------- */
 
 static enum status buried_load(struct clean_dedup *dedup, struct err *err)
 {
@@ -161,7 +176,7 @@ static enum status buried_load(struct clean_dedup *dedup, struct err *err)
     if (status == ST_OK)
         status = clean_day_cut(dedup, file, err);
     if (status == ST_OK)
-        status = clean_day_load(dedup, file, err);
+        status = clean_day_load(dedup, file, &file->sum, err);
     if (status == ST_OK) {
         dedup->buried = file->set;
         dedup->buried_count = file->count;
@@ -173,8 +188,7 @@ static enum status buried_load(struct clean_dedup *dedup, struct err *err)
     return status;
 }
 
-/* --- the days -----------------------------------------------------------------------------------
- */
+/* --- the days --------------------------------------------------------------------------------- */
 
 static enum status old_load(struct clean_dedup *dedup, struct err *err)
 {
@@ -192,7 +206,8 @@ static enum status day_restore(struct clean_dedup *dedup, const struct lengths *
     struct clean_day *day = clean_day_new(want->day);
     enum status status = ST_OK;
     day->count = day->written = want->count;
-    day->in_old = dedup->old != NULL && clean_old_day(dedup->old, day->day) == want->count;
+    day->sum = want->sum;
+    day->in_old = dedup->old != NULL && clean_old_holds(dedup->old, want);
     if (!day->in_old)
         status = clean_day_cut(dedup, day, err);
     if (status == ST_NOT_FOUND && i + 2 < lengths->days_count) {
@@ -212,21 +227,58 @@ static enum status day_restore(struct clean_dedup *dedup, const struct lengths *
     return ST_OK;
 }
 
+/* Yesterday and today are most of the time of a start, so a large day is loaded by its own thread.
+ */
+#define LOAD_ALONE_KEYS 1000000u
+
+struct day_load {
+    struct clean_dedup *dedup;
+    struct clean_day *day;
+    pthread_t thread;
+    bool alone;
+    enum status status;
+    struct err err;
+};
+
+static void *day_load(void *ctx)
+{
+    struct day_load *load = ctx;
+    uint64_t sum = 0;
+    load->status = clean_day_load(load->dedup, load->day, &sum, &load->err);
+    if (load->status == ST_OK && sum != load->day->sum)
+        load->status = err_set(&load->err, ST_CORRUPT,
+                               "could not use the message ids of day %u: not those of the flush",
+                               load->day->day);
+    return NULL;
+}
+
 static enum status days_load(struct clean_dedup *dedup, struct err *err)
 {
+    struct day_load *loads = mem_zero(sizeof *loads * CLEAN_DAYS_MAX);
+    enum status status = ST_OK;
     for (size_t i = 0; i < dedup->days_count; i++) {
-        struct clean_day *day = dedup->days[i];
-        if (day->in_old)
+        struct day_load *load = &loads[i];
+        *load = (struct day_load){.dedup = dedup, .day = dedup->days[i]};
+        if (load->day->in_old)
             continue;
-        enum status status = clean_day_load(dedup, day, err);
-        if (status != ST_OK)
-            return status;
-        if (i + 1 < dedup->days_count) {
-            close(day->fd);
-            day->fd = -1;
+        load->alone = load->day->count >= LOAD_ALONE_KEYS && i + 1 < dedup->days_count &&
+                      pthread_create(&load->thread, NULL, day_load, load) == 0;
+        if (!load->alone)
+            day_load(load);
+    }
+    for (size_t i = 0; i < dedup->days_count; i++) {
+        struct day_load *load = &loads[i];
+        if (load->alone)
+            pthread_join(load->thread, NULL);
+        if (load->status != ST_OK && status == ST_OK)
+            status = err_set(err, load->status, "%s", load->err.message);
+        if (load->day->fd >= 0 && i + 1 < dedup->days_count) {
+            close(load->day->fd);
+            load->day->fd = -1;
         }
     }
-    return ST_OK;
+    free(loads);
+    return status;
 }
 
 static enum status days_restore(struct clean_dedup *dedup, const struct lengths *lengths,
@@ -246,8 +298,7 @@ static enum status days_restore(struct clean_dedup *dedup, const struct lengths 
     return days_load(dedup, err);
 }
 
-/* --- the whole ----------------------------------------------------------------------------------
- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 static struct clean_dedup *dedup_new(const struct clean_options *options)
 {

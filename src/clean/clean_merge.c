@@ -1,6 +1,6 @@
 /* clean_merge.c - how a new sorted file of older message ids is made.
  *
- * An external merge sort. The day files are read in pieces that fit 16 MiB, each piece is sorted
+ * An external merge sort. The day files are read in pieces of 4 MiB, each piece is sorted
  * and written to `old.runs`; then all runs and the old file, whose dead days are left out, are
  * merged through one heap into `old.keys.new`. Fences and filter come along in the same pass,
  * because both follow the order of the keys. At the end: header, sync, rename, sync the folder.
@@ -17,7 +17,7 @@
 
 #include "base/check.h"
 
-#define RUN_KEYS ((uint64_t)1 << 20)
+#define RUN_KEYS ((uint64_t)1 << 18)
 #define BUFFER_KEYS 4096u /* 64 KiB */
 
 void clean_day_path(const char *folder, uint32_t day, char *path, size_t n)
@@ -85,7 +85,8 @@ static enum status runs_of_day(struct runs *runs, const struct clean_day_count *
 {
     struct clean_merge *merge = runs->merge;
     char path[4096];
-    int fd;
+    int fd = -1;
+    uint64_t sum = 0;
     clean_day_path(merge->folder, add->day, path, sizeof path);
     enum status status = disk_open(merge->disk, path, O_RDONLY, &fd, &merge->err);
     for (uint64_t done = 0; status == ST_OK && done < add->count;) {
@@ -97,8 +98,10 @@ static enum status runs_of_day(struct runs *runs, const struct clean_day_count *
                              path);
         if (status != ST_OK)
             break;
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
+            sum += keys[i].a;
             keys[i] = clean_old_entry(keys[i], add->day);
+        }
         sort_keys(keys, sorted, n);
         status = disk_write_at(merge->disk, runs->fd, sorted, n * CLEAN_KEY_BYTES, runs->end,
                                &merge->err);
@@ -108,6 +111,9 @@ static enum status runs_of_day(struct runs *runs, const struct clean_day_count *
     }
     if (fd >= 0)
         close(fd);
+    if (status == ST_OK && sum != add->sum)
+        status = err_set(&merge->err, ST_CORRUPT,
+                         "could not merge message ids: %s is not what was synced", path);
     return status;
 }
 
@@ -151,8 +157,7 @@ static enum status run_fill(struct clean_merge *merge, struct run *run, bool *re
     return ST_OK;
 }
 
-/* --- the heap: runs by their next key, smallest first ------------------------------------------
- */
+/* --- the heap: runs by their next key, smallest first ----------------------------------------- */
 
 static bool run_before(const struct run *x, const struct run *y)
 {

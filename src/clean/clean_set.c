@@ -21,9 +21,10 @@ struct clean_set *clean_set_new(void)
     return mem_zero(sizeof(struct clean_set));
 }
 
-static struct hash128 *slots_new(uint32_t capacity)
+/* Zeroed, by the page. */
+static struct hash128 *slots_new(size_t capacity)
 {
-    void *p = mmap(NULL, (size_t)capacity * sizeof(struct hash128), PROT_READ | PROT_WRITE,
+    void *p = mmap(NULL, capacity * sizeof(struct hash128), PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
         fatal("out of memory for the deduplication index");
@@ -59,6 +60,11 @@ static struct hash128 *slot_of(const struct clean_set_segment *segment, struct h
     return &segment->slots[i];
 }
 
+static void bytes_add(struct clean_set *set, uint64_t slots)
+{
+    __atomic_store_n(&set->bytes, set->bytes + slots * sizeof(struct hash128), __ATOMIC_RELAXED);
+}
+
 static void segment_grow(struct clean_set *set, struct clean_set_segment *segment,
                          uint32_t capacity)
 {
@@ -69,8 +75,7 @@ static void segment_grow(struct clean_set *set, struct clean_set_segment *segmen
         if (!hash128_is_zero(old.slots[i]))
             *slot_of(segment, old.slots[i]) = old.slots[i];
     slots_free(old.slots, old.capacity);
-    uint64_t more = (uint64_t)(capacity - old.capacity) * sizeof(struct hash128);
-    __atomic_store_n(&set->bytes, set->bytes + more, __ATOMIC_RELAXED);
+    bytes_add(set, capacity - old.capacity);
 }
 
 static uint32_t in_pages(uint64_t slots)
@@ -103,13 +108,21 @@ void clean_set_prefetch(const struct clean_set *set, struct hash128 key)
         __builtin_prefetch(&segment->slots[first_slot(segment, key)]);
 }
 
+/* All segments are cut from one region of huge pages: loading ten million keys is then bound by the
+ * memory and not by page faults. Each slice goes back alone when its segment grows. */
 void clean_set_reserve(struct clean_set *set, uint64_t count)
 {
     /* A segment's share scatters by its square root; 1/16 more covers that from 10,000 keys on,
      * and below it a segment that is short simply grows. */
     uint64_t share = count / CLEAN_SET_SEGMENTS;
+    uint32_t capacity = in_pages((share + share / 16) * 3 / 2 + 1);
+    struct hash128 *slots = slots_new((size_t)capacity * CLEAN_SET_SEGMENTS);
+    if (madvise(slots, (size_t)capacity * CLEAN_SET_SEGMENTS * sizeof *slots, MADV_HUGEPAGE) != 0)
+        set->bytes = 0; /* small pages do as well */
     for (unsigned i = 0; i < CLEAN_SET_SEGMENTS; i++) {
         CHECK(set->segments[i].capacity == 0);
-        segment_grow(set, &set->segments[i], in_pages((share + share / 16) * 3 / 2 + 1));
+        set->segments[i].slots = slots + (size_t)i * capacity;
+        set->segments[i].capacity = capacity;
     }
+    bytes_add(set, (uint64_t)capacity * CLEAN_SET_SEGMENTS);
 }

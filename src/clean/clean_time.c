@@ -59,8 +59,7 @@ static bool civil_valid(const struct civil *c)
            (c->second <= 59 || (c->second == 60 && c->minute == 59));
 }
 
-/* --- a scanner: each reader takes what it wants and says whether it was there ------------------
- */
+/* --- a scanner: each reader takes what it wants and says whether it was there ----------------- */
 
 static bool take_char(struct str *s, const char *any)
 {

@@ -17,7 +17,9 @@ struct clean_day {
     uint32_t day;
     bool in_old;           /* in the sorted file; then `set` is NULL */
     bool dirty;            /* written and not yet synced */
-    uint64_t count;        /* keys in all; atomic, other threads ask */
+    uint64_t count;        /* keys in all */
+    uint64_t sum;          /* of their first halves */
+    uint64_t last;         /* the first half of the newest: the seeded bug forgets it */
     uint64_t written;      /* of them in the file */
     int fd;                /* -1 = not open */
     struct buf pending;    /* keys behind `written` */
@@ -56,8 +58,7 @@ struct clean_dedup {
     int buried_fd;
 };
 
-/* --- day files (clean_day.c) -------------------------------------------------------------------
- */
+/* --- day files (clean_day.c) ------------------------------------------------------------------ */
 
 struct clean_day *clean_day_new(uint32_t day);
 void clean_day_free(struct clean_day *day); /* NULL is fine */
@@ -72,12 +73,11 @@ MUST_USE enum status clean_day_sync(struct clean_dedup *dedup, struct clean_day 
 /* Open the file and cut it to day->count keys; ST_NOT_FOUND, ST_CORRUPT when it is shorter. */
 MUST_USE enum status clean_day_cut(struct clean_dedup *dedup, struct clean_day *day,
                                    struct err *err);
-/* Its keys into a new set. */
+/* Its keys into a new set; their sum. */
 MUST_USE enum status clean_day_load(struct clean_dedup *dedup, struct clean_day *day,
-                                    struct err *err);
+                                    uint64_t *ret_sum, struct err *err);
 
-/* --- the days ----------------------------------------------------------------------------------
- */
+/* --- the days --------------------------------------------------------------------------------- */
 
 void clean_dedup_add_day(struct clean_dedup *dedup, struct clean_day *day);
 /* Start a merge of the older days that are not in the sorted file, when there are any. */

@@ -319,13 +319,41 @@ static void a_day_file_that_is_too_short_is_corrupt(void **state)
     assert_int_equal(unlink(path), 0);
     assert_int_equal(clean_dedup_open(&f->options, buf_view(&f->lengths), &f->dedup, &err),
                      ST_CORRUPT);
-    static const char *const bad[] = {"v2",           "v1 ",        "v1 5",
-                                      "v1 5:",        "v1 5:1 5:1", "v1 6:1 5:1",
-                                      "v1 5:1 cut=3", "v1 cut=:1",  "v1 99999999999:1"};
+#define SUM ":0000000000000001"
+    static const char *const bad[] = {"v2",
+                                      "v1 5:1",
+                                      "v1 5:1:xyz",
+                                      "v1 5:1:000000000000000G",
+                                      "v1 ",
+                                      "v1 5",
+                                      "v1 5:",
+                                      "v1 5:1" SUM " 5:1" SUM,
+                                      "v1 6:1" SUM " 5:1" SUM,
+                                      "v1 5:1" SUM " cut=3",
+                                      "v1 cut=:1",
+                                      "v1 99999999999:1" SUM};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         assert_int_equal(clean_dedup_open(&f->options, str_of(bad[i]), &f->dedup, &err),
                          ST_CORRUPT);
     open_at(f, STR(""));
+}
+
+/* Two histories of one day with the same number of ids: a restore of the state alone. */
+static void the_keys_of_another_history_are_not_taken(void **state)
+{
+    struct fixture *f = *state;
+    char text[200];
+    struct err err;
+    add_range(f, 0, 100, 0, true);
+    sync_now(f);
+    snprintf(text, sizeof text, "%s", f->lengths.p);
+    restart(f, STR(""));
+    add_range(f, 100, 200, 0, true);
+    sync_now(f);
+    clean_dedup_close(f->dedup);
+    f->dedup = NULL;
+    assert_int_equal(clean_dedup_open(&f->options, str_of(text), &f->dedup, &err), ST_CORRUPT);
+    open_at(f, buf_view(&f->lengths));
 }
 
 static void a_full_disk_is_told_and_passes(void **state)
@@ -395,8 +423,7 @@ static void erased_ids_stay_known_over_a_rebuild(void **state)
     assert_known(f, 5, 8, true);
 }
 
-/* --- the parts ----------------------------------------------------------------------------------
- */
+/* --- the parts -------------------------------------------------------------------------------- */
 
 static void a_set_holds_what_a_naive_one_holds(void **state)
 {
@@ -413,14 +440,19 @@ static void a_set_holds_what_a_naive_one_holds(void **state)
     clean_set_free(set);
 }
 
-static void write_day(struct fixture *f, uint32_t day, const struct hash128 *keys, size_t n)
+static struct clean_day_count write_day(struct fixture *f, uint32_t day, const struct hash128 *keys,
+                                        size_t n)
 {
     char path[256];
+    struct clean_day_count all = {.day = day, .count = n};
+    for (size_t i = 0; i < n; i++)
+        all.sum += keys[i].a;
     clean_day_path(f->folder, day, path, sizeof path);
     int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
     assert_true(fd >= 0);
     assert_int_equal(pwrite(fd, keys, n * 16, 16), (ssize_t)(n * 16));
     close(fd);
+    return all;
 }
 
 /* Keys that agree in their first 64 bits, over page borders, and days that die between merges. */
@@ -430,17 +462,18 @@ static void the_sorted_file_equals_a_naive_set(void **state)
     enum { PER_DAY = 3000, DAYS = 5 };
     static struct hash128 keys[DAYS][PER_DAY];
     struct clean_old *old = NULL;
+    struct clean_day_count days[DAYS];
     bool alive[CLEAN_DAYS_MAX] = {false}, has;
     for (uint32_t day = 0; day < DAYS; day++)
         for (uint64_t i = 0; i < PER_DAY; i++)
             keys[day][i] = i % 3 == 0 ? (struct hash128){UINT64_C(7) << 60, (i * 8 + day + 1) << 8}
                                       : key_of(day * PER_DAY + i);
     for (uint32_t day = 0; day < DAYS; day++) {
-        write_day(f, day, keys[day], PER_DAY);
+        days[day] = write_day(f, day, keys[day], PER_DAY);
         struct clean_merge merge = {.disk = &f->disk, .folder = f->folder, .old = old};
         memcpy(merge.keep, alive, sizeof alive);
         merge.keep[0] = day < 3; /* day 0 dies at the third merge */
-        merge.adds[merge.adds_count++] = (struct clean_day_count){.day = day, .count = PER_DAY};
+        merge.adds[merge.adds_count++] = days[day];
         clean_merge_run(&merge);
         assert_int_equal(merge.status, ST_OK);
         clean_old_close(old);
@@ -448,7 +481,10 @@ static void the_sorted_file_equals_a_naive_set(void **state)
         alive[day] = true;
     }
     assert_int_equal(old->count, (DAYS - 1) * PER_DAY);
-    assert_int_equal(clean_old_day(old, 0), 0);
+    assert_false(clean_old_holds(old, &days[0]));
+    assert_true(clean_old_holds(old, &days[4]));
+    days[4].sum++;
+    assert_false(clean_old_holds(old, &days[4]));
     alive[1] = false;
     for (uint32_t day = 0; day < DAYS; day++)
         for (uint64_t i = 0; i < PER_DAY; i++) {
@@ -469,9 +505,8 @@ static void the_filter_lets_few_strangers_pass(void **state)
     struct hash128 *keys = mem_alloc(KEYS * sizeof *keys);
     for (uint64_t i = 0; i < KEYS; i++)
         keys[i] = key_of(i);
-    write_day(f, 9, keys, KEYS);
     struct clean_merge merge = {.disk = &f->disk, .folder = f->folder, .adds_count = 1};
-    merge.adds[0] = (struct clean_day_count){.day = 9, .count = KEYS};
+    merge.adds[0] = write_day(f, 9, keys, KEYS);
     clean_merge_run(&merge);
     assert_int_equal(merge.status, ST_OK);
     uint64_t before = f->disk.calls;
@@ -502,7 +537,8 @@ static void *ask(void *ctx)
     struct asker *asker = ctx;
     uint64_t n = 0;
     while (!__atomic_load_n(&asker->stop, __ATOMIC_RELAXED)) {
-        asker->lost += !clean_dedup_known(asker->f->dedup, key_of(n++ % 100));
+        if (!clean_dedup_known(asker->f->dedup, key_of(n++ % 100)))
+            __atomic_add_fetch(&asker->lost, 1, __ATOMIC_RELAXED);
         clean_dedup_known(asker->f->dedup, key_of(n * 977));
     }
     return NULL;
@@ -553,6 +589,7 @@ int main(void)
         RULE(the_count_bound_drops_whole_days_and_says_so),
         RULE(a_lost_or_damaged_sorted_file_is_made_again),
         RULE(a_day_file_that_is_too_short_is_corrupt),
+        RULE(the_keys_of_another_history_are_not_taken),
         RULE(a_full_disk_is_told_and_passes),
         RULE(a_merge_that_fails_anywhere_changes_no_answer),
         RULE(erased_ids_stay_known_over_a_rebuild),

@@ -15,8 +15,7 @@
 #define STATS_VALUE "identity"
 #define PERSON_FRESH_FIRST 32 /* places 0..15 of a position are visitors */
 
-/* --- opening, figures ---------------------------------------------------------------------------
- */
+/* --- opening, figures ------------------------------------------------------------------------- */
 
 void identity_save_stats(struct identity *identity)
 {
@@ -88,8 +87,7 @@ void identity_stats(struct identity *identity, struct identity_stats *ret_stats)
     *ret_stats = identity->stats;
 }
 
-/* --- finding ------------------------------------------------------------------------------------
- */
+/* --- finding ---------------------------------------------------------------------------------- */
 
 struct hash128 identity_hash(const struct identity *identity, enum identifier_type type,
                              struct str value)
@@ -133,8 +131,7 @@ bool identity_find(struct identity *identity, enum identifier_type type, struct 
     return true;
 }
 
-/* --- folding a component again ------------------------------------------------------------------
- */
+/* --- folding a component again ---------------------------------------------------------------- */
 
 struct refold refold_begin(struct identity *identity, const struct rules *rules, uint64_t position,
                            struct arena *arena, struct identity_result *result)
@@ -225,8 +222,7 @@ void refold_component(struct refold *refold, struct component *component)
         refold_apply(refold, component, outcomes, people);
 }
 
-/* --- reading, erasing ---------------------------------------------------------------------------
- */
+/* --- reading, erasing ------------------------------------------------------------------------- */
 
 static struct identity_member member_view(struct arena *arena, const struct component *component,
                                           uint16_t m)
@@ -333,8 +329,7 @@ enum status identity_erase(struct identity *identity, const struct hash128 *hash
     return ST_OK;
 }
 
-/* --- all of them --------------------------------------------------------------------------------
- */
+/* --- all of them ------------------------------------------------------------------------------ */
 
 struct scan {
     identity_each *each;

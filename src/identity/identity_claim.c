@@ -77,8 +77,6 @@ static void component_take_component(struct identity *identity, struct component
         CHECK(identifier != NULL);
         identifier_point(identity, identifier, component->entry.key.a, (uint16_t)(base + m));
     }
-    if (other->frozen)
-        identity->stats.components_frozen--;
     state_remove(identity->components, &other->entry);
 }
 
@@ -217,11 +215,9 @@ static void claim_new_pairs(struct claim_fold *fold)
 /* Alone, an unbind parts an identifier from everybody, also from whom it has yet to meet. */
 static void claim_unbind_all(struct claim_fold *fold)
 {
-    struct component *component = claim_join(fold);
-    if (component == NULL) /* frozen: what is here can still be parted */
-        component = identity_component(fold->identity, fold->ids[0]);
+    struct component *component = identity_component(fold->identity, fold->ids[0]);
     if (component == NULL)
-        return;
+        component = claim_join(fold); /* of one: its own */
     state_change(fold->identity->components, &component->entry);
     uint16_t slot = fold->ids[0]->entry.slot;
     struct member *member = &component->members[slot];
@@ -239,6 +235,7 @@ static void claim_drop_blocked(struct claim_fold *fold)
     const struct rules *rules = &fold->identity->rules;
     if (rules->blocked.count == 0)
         return;
+    CHECK(fold->count >= 1 && fold->count <= LIMIT_EVENT_IDENTIFIERS);
     size_t left = 1;
     for (size_t i = 1; i < fold->count; i++)
         if (!rules_block(rules, fold->ids[i]->entry.key))

@@ -71,8 +71,7 @@ struct identifier {
     char value[];
 };
 
-/* --- identity_object.c --------------------------------------------------------------------------
- */
+/* --- identity_object.c ------------------------------------------------------------------------ */
 
 extern const struct state_table_def identifier_table;
 extern const struct state_table_def component_table;
@@ -103,8 +102,7 @@ uint16_t component_absorb(struct component *component, const struct component *o
 /* Keep entry.bytes true after a change. */
 void component_measure(struct component *component);
 
-/* --- identity_pair.c: the edges of one pair -----------------------------------------------------
- */
+/* --- identity_pair.c: the edges of one pair --------------------------------------------------- */
 
 /* True when the pair stands elsewhere in the fold's order now. */
 bool pair_add_edge(struct pair *pair, const struct edge *edge);
@@ -115,8 +113,7 @@ static inline bool pair_live(const struct pair *pair)
     return pair->kept > 0 && pair->edges[0].time_us > pair->unbound_us;
 }
 
-/* --- identity_people.c: who is one person; pure -------------------------------------------------
- */
+/* --- identity_people.c: who is one person; pure ----------------------------------------------- */
 
 struct limits {
     uint16_t of[IDENTIFIER_END]; /* identifiers of a type in one person */
@@ -139,8 +136,7 @@ void people_fold(const struct component *component, const bool *blocked,
 size_t people_name(const struct component *component, const uint16_t *part, uint64_t *fresh,
                    struct arena *arena, uint64_t *ret_person);
 
-/* --- identity_rule.c ----------------------------------------------------------------------------
- */
+/* --- identity_rule.c -------------------------------------------------------------------------- */
 
 struct blocked_value {
     uint8_t type;

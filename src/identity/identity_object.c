@@ -17,8 +17,7 @@
 #define IDENTIFIER_VERSION 1
 #define COMPONENT_VERSION 1
 
-/* --- identifier ---------------------------------------------------------------------------------
- */
+/* --- identifier ------------------------------------------------------------------------------- */
 
 struct identifier *identifier_new(struct hash128 key, enum identifier_type type, struct str value,
                                   uint64_t visitor)
@@ -86,8 +85,7 @@ const struct state_table_def identifier_table = {.name = "identifier",
                                                  .decode = identifier_decode,
                                                  .free = identifier_free};
 
-/* --- component: growing -------------------------------------------------------------------------
- */
+/* --- component: growing ----------------------------------------------------------------------- */
 
 struct component *component_new(uint64_t id)
 {
@@ -233,8 +231,7 @@ uint16_t component_absorb(struct component *component, const struct component *o
     return base;
 }
 
-/* --- component: the file ------------------------------------------------------------------------
- */
+/* --- component: the file ---------------------------------------------------------------------- */
 
 enum component_flag { FLAG_FROZEN = 1 };
 

@@ -61,8 +61,7 @@ uint32_t *people_order(const struct component *component, struct arena *arena, s
     return order;
 }
 
-/* --- the fold -----------------------------------------------------------------------------------
- */
+/* --- the fold --------------------------------------------------------------------------------- */
 
 typedef uint16_t type_counts[IDENTIFIER_END];
 
@@ -123,8 +122,7 @@ void people_fold(const struct component *component, const bool *blocked,
         ret_part[m] = part_of(ret_part, m);
 }
 
-/* --- names --------------------------------------------------------------------------------------
- */
+/* --- names ------------------------------------------------------------------------------------ */
 
 struct share { /* one member of a person of before, in a part of now */
     uint64_t person;

@@ -21,8 +21,7 @@
 #define RULES_VERSION 1
 #define BREATHE_COMPONENTS 64
 
-/* --- the rules in force -------------------------------------------------------------------------
- */
+/* --- the rules in force ----------------------------------------------------------------------- */
 
 void rules_init(struct rules *rules)
 {
@@ -134,8 +133,7 @@ enum status rules_load(struct identity *identity, struct err *err)
     return good ? ST_OK : err_set(err, ST_CORRUPT, "could not read the rules of identity: damaged");
 }
 
-/* --- a change of them ---------------------------------------------------------------------------
- */
+/* --- a change of them ------------------------------------------------------------------------- */
 
 static void rules_copy(struct rules *to, const struct rules *from, const struct identity *identity)
 {
@@ -217,8 +215,7 @@ static enum status rule_parse(struct rules *rules, const struct identity *identi
     return status;
 }
 
-/* --- all components -----------------------------------------------------------------------------
- */
+/* --- all components --------------------------------------------------------------------------- */
 
 void young_add(struct identity *identity, uint64_t component)
 {

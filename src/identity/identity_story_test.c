@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* --- orders --------------------------------------------------------------------------------- */
+/* --- orders ----------------------------------------------------------------------------------- */
 
 /* The next permutation in lexical order; false after the last. */
 static bool next_order(size_t *order, size_t n)
@@ -190,8 +190,7 @@ void every_story_gives_the_same_people_in_all_orders(void **state)
         check_story(&stories[i]);
 }
 
-/* --- the oracle ---------------------------------------------------------------------------------
- */
+/* --- the oracle ------------------------------------------------------------------------------- */
 
 struct oracle_edge {
     int64_t time_us;
@@ -308,8 +307,7 @@ void the_stories_agree_with_the_oracle(void **state)
     }
 }
 
-/* --- random histories ---------------------------------------------------------------------------
- */
+/* --- random histories ------------------------------------------------------------------------- */
 
 struct history {
     char texts[LINES_MAX][64];

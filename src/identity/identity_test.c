@@ -13,8 +13,7 @@
 
 #include "base/json.h"
 
-/* --- names, changes, figures --------------------------------------------------------------------
- */
+/* --- names, changes, figures ------------------------------------------------------------------ */
 
 static struct person_id person_of(struct world *world, const char *name)
 {
@@ -145,8 +144,7 @@ static void an_identifier_named_twice_is_one(void **state)
     world_done(&world);
 }
 
-/* --- freezing -----------------------------------------------------------------------------------
- */
+/* --- freezing --------------------------------------------------------------------------------- */
 
 static void a_component_above_the_limit_is_frozen_and_reported(void **state)
 {
@@ -176,11 +174,15 @@ static void a_component_above_the_limit_is_frozen_and_reported(void **state)
     /* a:7 went and the first that the limit of 200 had kept out came in; and there is {u:1 e:1} */
     assert_int_equal(person_of(&world, "a:200").v, person_of(&world, "d:1").v);
     assert_int_equal(stats.people, people + 1);
+    world_tell(&world, "5003 ! d:1", 1, &result); /* also from everybody */
+    assert_int_not_equal(person_of(&world, "a:8").v, person_of(&world, "d:1").v);
+    identity_stats(world.identity, &stats);
+    assert_int_equal(stats.people, LIMIT_COMPONENT_IDENTIFIERS + 10 + 1 + 1);
+    assert_int_equal(stats.edges_refused, 0);
     world_done(&world);
 }
 
-/* --- rules --------------------------------------------------------------------------------------
- */
+/* --- rules ------------------------------------------------------------------------------------ */
 
 static enum status rule(struct world *world, const char *json, bool dry_run,
                         struct identity_result *result)
@@ -255,6 +257,102 @@ static void a_new_limit_folds_everything_again(void **state)
     world_done(&world);
 }
 
+/* A rule with `count` blocked values, "b0", "b1", …, from number `from` on. */
+static void rule_text(struct buf *json, const char *word, size_t from, size_t count)
+{
+    buf_reset(json);
+    buf_fmt(json, "{\"%s\":[", word);
+    for (size_t i = from; i < from + count; i++)
+        buf_fmt(json, "%s{\"type\":\"email\",\"value\":\"b%zu\"}", i == from ? "" : ",", i);
+    buf_text(json, "]}");
+}
+
+static void blocked_values_are_bounded_and_survive_a_restart(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world, 0);
+    struct identity_result result;
+    struct buf json, rules;
+    buf_init(&json, 1 << 20);
+    buf_init(&rules, 1 << 20);
+    rule_text(&json, "block", 0, IDENTITY_BLOCKED_MAX);
+    assert_int_equal(rule(&world, json.p, false, &result), ST_OK);
+    assert_int_equal(rule(&world, json.p, false, &result), ST_OK); /* says nothing new */
+    rule_text(&json, "block", IDENTITY_BLOCKED_MAX, 1);
+    assert_int_equal(rule(&world, json.p, false, &result), ST_TOO_LARGE);
+    rule_text(&json, "unblock", 0, IDENTITY_BLOCKED_MAX - 2);
+    assert_int_equal(rule(&world, json.p, false, &result), ST_OK);
+    rule_text(&json, "unblock", 0, 1);
+    assert_int_equal(rule(&world, json.p, false, &result), ST_OK); /* nor does this */
+    world_flush(&world);
+    world_leave(&world);
+    world_enter(&world);
+    identity_rules_write(world.identity, &rules);
+    yyjson_doc *doc = NULL;
+    assert_int_equal(json_parse(NULL, buf_view(&rules), &doc, NULL), ST_OK);
+    yyjson_val *root = yyjson_doc_get_root(doc);
+    assert_int_equal(yyjson_arr_size(yyjson_obj_get(root, "block")), 2);
+    assert_int_equal(yyjson_get_int(yyjson_obj_get(yyjson_obj_get(root, "limits"), "phone")), 5);
+    yyjson_doc_free(doc);
+    assert_int_equal(rule(&world, rules.p, false, &result), ST_OK); /* reads what it writes */
+    buf_done(&json);
+    buf_done(&rules);
+    world_done(&world);
+}
+
+static void damaged_figures_and_rules_stop_the_start(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"identity", "identity_rules"};
+    static const char *const bytes[] = {"\x01\x02", "\x07", "\x01\x63", "\x01\x01\x01",
+                                        "\x01\x01\x01\x01\x05\x09\x01x"};
+    for (size_t n = 0; n < 2; n++) {
+        for (size_t i = 0; i < sizeof bytes / sizeof bytes[0]; i++) {
+            struct world world;
+            world_open(&world, 0);
+            state_set_value(world.state, names[n], str_of(bytes[i]));
+            struct identity *identity = NULL;
+            struct err err;
+            assert_int_equal(identity_open(world.state, &world.identity->key, &identity, &err),
+                             ST_CORRUPT);
+            assert_null(identity);
+            world_done(&world);
+        }
+    }
+    identity_close(NULL);
+}
+
+static void a_rule_reaches_all_components(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world, 4096);
+    struct identity_result result;
+    for (int i = 0; i < 200; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "%d u:%d e:%d a:%d", i, i, i, i);
+        world_tell(&world, text, (size_t)i, &result);
+        if (i == 100)
+            world_flush(&world);
+    }
+    assert_int_equal(rule(&world, "{\"limits\":{\"email\":1}}", false, &result), ST_OK);
+    assert_int_equal(result.changes_count, 0);
+    char block[64 * 200] = "{\"block\":[";
+    size_t at = strlen(block);
+    for (int i = 0; i < 200; i++)
+        at += (size_t)snprintf(block + at, sizeof block - at,
+                               "%s{\"type\":\"email\",\"value\":\"000000.%d\"}", i == 0 ? "" : ",",
+                               i);
+    snprintf(block + at, sizeof block - at, "]}");
+    assert_int_equal(rule(&world, block, false, &result), ST_OK);
+    assert_int_equal(result.changes_count, 200);
+    struct identity_stats stats;
+    identity_stats(world.identity, &stats);
+    assert_int_equal(stats.people, 400);
+    world_done(&world);
+}
+
 static void a_bad_rule_is_refused_and_changes_nothing(void **state)
 {
     (void)state;
@@ -281,8 +379,7 @@ static void a_bad_rule_is_refused_and_changes_nothing(void **state)
     world_done(&world);
 }
 
-/* --- reading, erasing ---------------------------------------------------------------------------
- */
+/* --- reading, erasing ------------------------------------------------------------------------- */
 
 static void erase_takes_the_whole_component_and_a_new_event_starts_a_new_person(void **state)
 {
@@ -314,6 +411,43 @@ static void erase_takes_the_whole_component_and_a_new_event_starts_a_new_person(
     world_done(&world);
 }
 
+static void erase_of_several_hashes_takes_all_their_components(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world, 0);
+    struct identity_result result;
+    struct err err;
+    world_tell(&world, "1 u:1 a:1", 0, &result);
+    world_tell(&world, "2 a:2", 1, &result);
+    struct visitor_id visitor;
+    struct person_id person;
+    assert_true(
+        identity_find(world.identity, IDENTIFIER_USER_ID, STR("000000.1"), &visitor, &person));
+    const struct hash128 hashes[] = {
+        identity_hash(world.identity, IDENTIFIER_USER_ID, STR("000000.1")),
+        identity_hash(world.identity, IDENTIFIER_ANONYMOUS_ID, STR("000000.1")),
+        identity_hash(world.identity, IDENTIFIER_ANONYMOUS_ID, STR("000000.2"))};
+    struct identity_member *members = NULL;
+    size_t count = 0;
+    assert_int_equal(
+        identity_erase(world.identity, hashes, 3, &world.arena, &members, &count, &err), ST_OK);
+    assert_int_equal(count, 3);
+    assert_false(
+        identity_find(world.identity, IDENTIFIER_USER_ID, STR("000000.1"), &visitor, &person));
+    struct identity_stats stats;
+    identity_stats(world.identity, &stats);
+    assert_int_equal(stats.visitors + stats.people, 0);
+    world_done(&world);
+}
+
+static bool scan_stop(void *ctx, const struct identity_member *members, size_t count)
+{
+    (void)members;
+    *(size_t *)ctx += count;
+    return false;
+}
+
 static bool scan_count(void *ctx, const struct identity_member *members, size_t count)
 {
     for (size_t m = 1; m < count; m++)
@@ -336,8 +470,11 @@ static void a_scan_shows_each_visitor_once(void **state)
     struct err err;
     state_unlock(world.state);
     assert_int_equal(identity_scan(world.identity, scan_count, &seen, &err), ST_OK);
-    state_lock(world.state);
     assert_int_equal(seen, 4);
+    seen = 0;
+    assert_int_equal(identity_scan(world.identity, scan_stop, &seen, &err), ST_OK);
+    assert_int_equal(seen, 1);
+    state_lock(world.state);
     world_done(&world);
 }
 
@@ -382,8 +519,49 @@ static void explain_names_evidence_outcome_and_rule(void **state)
     world_done(&world);
 }
 
-/* --- pairs and bytes ----------------------------------------------------------------------------
- */
+/* --- pairs and bytes -------------------------------------------------------------------------- */
+
+static void explain_tells_all_other_outcomes_too(void **state)
+{
+    (void)state;
+    struct world world;
+    world_open(&world, 0);
+    struct identity_result result;
+    struct err err;
+    world_tell(&world, "1 u:1 e:1", 0, &result);
+    world_tell(&world, "2 e:1 a:1", 1, &result);
+    world_tell(&world, "3 u:1 a:1", 2, &result);
+    world_tell(&world, "4 u:1 a:1", 3, &result);
+    world_tell(&world, "5 ! u:1 p:1", 4, &result);
+    const char *block = "{\"block\":[{\"type\":\"email\",\"value\":\"000000.1\"}]}";
+    struct buf json;
+    buf_init(&json, 1 << 20);
+    assert_int_equal(
+        identity_explain(world.identity, IDENTIFIER_USER_ID, STR("000000.1"), &json, &err), ST_OK);
+    assert_non_null(strstr(json.p, "already one"));
+    assert_non_null(strstr(json.p, "\"latest\":\"1970-01-01T00:00:00.000004Z\""));
+    assert_non_null(strstr(json.p, "\"unbound\":\"1970-01-01T00:00:00.000005Z\""));
+    assert_int_equal(rule(&world, block, false, &result), ST_OK);
+    buf_reset(&json);
+    assert_int_equal(
+        identity_explain(world.identity, IDENTIFIER_EMAIL, STR("000000.1"), &json, &err), ST_OK);
+    assert_non_null(strstr(json.p, "\"blocked\":true"));
+    assert_non_null(strstr(json.p, "one of the two is a blocked value"));
+    struct buf small;
+    buf_init(&small, 64);
+    assert_int_equal(
+        identity_explain(world.identity, IDENTIFIER_EMAIL, STR("000000.1"), &small, &err),
+        ST_TOO_LARGE);
+    buf_done(&small);
+    world_tell(&world, "6 d:1", 5, &result);
+    buf_reset(&json);
+    assert_int_equal(
+        identity_explain(world.identity, IDENTIFIER_DEVICE_ID, STR("000000.1"), &json, &err),
+        ST_OK);
+    assert_non_null(strstr(json.p, "\"edges\":[]"));
+    buf_done(&json);
+    world_done(&world);
+}
 
 static struct edge edge_at(int64_t time_us)
 {
@@ -501,10 +679,15 @@ int main(void)
         cmocka_unit_test(a_component_above_the_limit_is_frozen_and_reported),
         cmocka_unit_test(a_blocked_value_unites_nobody_and_an_unblock_brings_them_back),
         cmocka_unit_test(a_new_limit_folds_everything_again),
+        cmocka_unit_test(blocked_values_are_bounded_and_survive_a_restart),
+        cmocka_unit_test(damaged_figures_and_rules_stop_the_start),
+        cmocka_unit_test(a_rule_reaches_all_components),
         cmocka_unit_test(a_bad_rule_is_refused_and_changes_nothing),
         cmocka_unit_test(erase_takes_the_whole_component_and_a_new_event_starts_a_new_person),
+        cmocka_unit_test(erase_of_several_hashes_takes_all_their_components),
         cmocka_unit_test(a_scan_shows_each_visitor_once),
         cmocka_unit_test(explain_names_evidence_outcome_and_rule),
+        cmocka_unit_test(explain_tells_all_other_outcomes_too),
         cmocka_unit_test(a_pair_keeps_its_earliest_edge_and_the_newest),
         cmocka_unit_test(damaged_bytes_are_refused_and_never_crash),
     };

@@ -14,8 +14,7 @@
 
 static const struct hash_key key = {"0123456789abcde"};
 
-/* --- a state for a test -------------------------------------------------------------------------
- */
+/* --- a state for a test ----------------------------------------------------------------------- */
 
 void world_enter(struct world *world)
 {
@@ -68,8 +67,7 @@ void world_flush(struct world *world)
     state_breathe(world->state);
 }
 
-/* --- telling a story ----------------------------------------------------------------------------
- */
+/* --- telling a story -------------------------------------------------------------------------- */
 
 enum identifier_type story_type(char letter)
 {
@@ -145,8 +143,7 @@ void world_tell_in_order(struct world *world, const char *const *lines, const si
     }
 }
 
-/* --- the people of a story, as one text ---------------------------------------------------------
- */
+/* --- the people of a story, as one text ------------------------------------------------------- */
 
 static int name_compare(const void *left, const void *right)
 {
@@ -216,8 +213,7 @@ void story_people(struct world *world, const char *const *lines, size_t n, char 
     story_groups(names, count, text);
 }
 
-/* --- what must hold of every component ----------------------------------------------------------
- */
+/* --- what must hold of every component -------------------------------------------------------- */
 
 static void check_component(struct world *world, const struct component *component)
 {

@@ -20,6 +20,13 @@
 
 #define IDS_MAX 64u
 
+/* ThreadSanitizer would let each of the many children wait a second at its end. */
+const char *__tsan_default_options(void) __attribute__((visibility("default")));
+const char *__tsan_default_options(void)
+{
+    return "atexit_sleep_ms=0";
+}
+
 /* Written by the child, read by the parent. */
 struct notes {
     bool acked[IDS_MAX];
@@ -354,6 +361,39 @@ static void an_injected_full_disk_clears_within_a_second(void **state)
     assert_true(resumes_within(bench->log, 2, US_PER_S));
 }
 
+static void an_erase_goes_on_while_the_disk_is_full(void **state)
+{
+    struct bench *bench = *state;
+    struct log_stats stats;
+    struct buf frames;
+    uint64_t offset = 0, erase = 0;
+    char path[512];
+    buf_init(&frames, 1000);
+    log_frame(&frames, LOG_ERASE, 1, 0, STR("keyed hashes"));
+    snprintf(path, sizeof path, "%s/spare", bench->folder);
+    bench_open(bench);
+    assert_int_equal(append_one(bench->log, 1, 100, &offset), ST_OK);
+    __atomic_store_n(&bench->disk.fail_errno, ENOSPC, __ATOMIC_RELAXED);
+    __atomic_store_n(&bench->disk.fail_at, 1, __ATOMIC_RELEASE);
+    assert_int_equal(append_one(bench->log, 2, 100, NULL), ST_BUSY);
+    assert_int_equal(log_append_wait(bench->log, &frames, 1, &erase, NULL), ST_OK);
+    assert_int_equal(log_overwrite(bench->log, &offset, 1, NULL), ST_OK);
+    assert_true(resumes_within(bench->log, 3, US_PER_S));
+    assert_int_equal(access(path, F_OK), 0); /* made anew for the next time */
+    log_stats(bench->log, &stats);
+    assert_false(stats.full);
+    bench_close(bench);
+    buf_done(&frames);
+    bench_open(bench);
+    struct log_record record;
+    buf_init(&frames, 1000);
+    assert_int_equal(log_read_at(bench->log, offset, &frames, &record, NULL), ST_OK);
+    assert_int_equal(record.flags, LOG_FLAG_ERASED);
+    assert_int_equal(log_read_at(bench->log, erase, &frames, &record, NULL), ST_OK);
+    assert_int_equal(record.type, LOG_ERASE);
+    buf_done(&frames);
+}
+
 /* A journal of one segment with `count` records of `n` bytes; as killed: the mark is `mark` records
  * old. Gives the offsets; offset[count] is the end. */
 static void journal_make(struct bench *bench, uint32_t count, size_t n, uint32_t marked,
@@ -655,6 +695,7 @@ int log_fault_tests_run(void)
         BENCH_TEST(acknowledging_before_the_sync_is_caught_by_a_kill),
         BENCH_TEST(a_full_disk_refuses_reads_on_and_resumes_by_itself),
         BENCH_TEST(an_injected_full_disk_clears_within_a_second),
+        BENCH_TEST(an_erase_goes_on_while_the_disk_is_full),
         BENCH_TEST(a_tail_torn_at_any_byte_is_cut),
         BENCH_TEST(a_missing_acknowledged_record_is_damage_not_a_torn_tail),
         BENCH_TEST(a_later_group_proves_damage_and_the_same_group_does_not),

@@ -16,8 +16,8 @@
 #define SEGMENT_BYTES_DEFAULT (UINT64_C(128) << 20)
 #define SEGMENT_AGE_US                                                                             \
     US_PER_DAY /* else a quiet shop's segment outlives the days that it may be kept */
-#define GROUP_BYTES_MAX ((size_t)16 << 20) /* one sync of more only makes its callers wait longer  \
-                                            */
+/* One sync of more only makes its callers wait longer. */
+#define GROUP_BYTES_MAX ((size_t)16 << 20)
 #define RESERVE_STEP_BYTES (UINT64_C(16) << 20)
 #define SYNC_SAMPLES 1024u
 

@@ -4,6 +4,7 @@
 #include "log/log_test.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -434,7 +435,7 @@ struct gated {
     struct log_append append;
     struct buf frames;
     pthread_mutex_t *gate;
-    bool stored;
+    bool stored, refused;
 };
 
 static void gated_done(struct log_append *append, enum status status, uint64_t offset,
@@ -444,6 +445,7 @@ static void gated_done(struct log_append *append, enum status status, uint64_t o
     (void)offset, (void)received_us;
     pthread_mutex_lock(gated->gate);
     gated->stored = status == ST_OK;
+    gated->refused = status == ST_BUSY;
     pthread_mutex_unlock(gated->gate);
 }
 
@@ -490,6 +492,34 @@ static void the_in_flight_limit_refuses_but_never_the_first(void **state)
     assert_int_equal(seen.count, 4);
     log_stats(bench->log, &stats);
     assert_int_equal(stats.records, 0); /* counted since the opening */
+    for (size_t i = 0; i < 4; i++)
+        buf_done(&gated[i].frames);
+}
+
+static void a_full_disk_refuses_all_that_is_queued(void **state)
+{
+    struct bench *bench = *state;
+    static struct seen seen;
+    struct log_stats stats;
+    struct gated gated[4] = {0};
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    bench->options.segment_bytes = 4000; /* a group of one each */
+    bench_open(bench);
+    pthread_mutex_lock(&gate);
+    assert_int_equal(gated_append(bench->log, &gated[0], &gate, 1), ST_OK);
+    do /* until the committer stands in front of the gate */
+        log_stats(bench->log, &stats);
+    while (stats.records < 1);
+    for (uint32_t i = 1; i < 4; i++)
+        assert_int_equal(gated_append(bench->log, &gated[i], &gate, 1 + i), ST_OK);
+    __atomic_store_n(&bench->disk.fail_errno, ENOSPC, __ATOMIC_RELAXED);
+    __atomic_store_n(&bench->disk.fail_at, 1, __ATOMIC_RELEASE);
+    pthread_mutex_unlock(&gate);
+    bench_close(bench);
+    assert_true(gated[0].stored && gated[1].refused && gated[2].refused && gated[3].refused);
+    bench_open(bench);
+    assert_int_equal(read_all(bench->log, &seen), ST_OK);
+    assert_int_equal(seen.count, 1);
     for (size_t i = 0; i < 4; i++)
         buf_done(&gated[i].frames);
 }
@@ -593,6 +623,7 @@ int main(void)
         BENCH_TEST(retention_deletes_whole_old_segments_that_nobody_needs),
         BENCH_TEST(received_time_never_goes_back),
         BENCH_TEST(the_in_flight_limit_refuses_but_never_the_first),
+        BENCH_TEST(a_full_disk_refuses_all_that_is_queued),
         BENCH_TEST(the_size_limit_refuses_all_but_an_erase),
         BENCH_TEST(an_overwrite_leaves_zeros_and_the_neighbours),
         BENCH_TEST(a_reader_sees_an_overwrite_whole_or_not_at_all),

@@ -9,8 +9,8 @@
  *                  4. after a resume: queue the answer (request_pick_up)
  *   on_completed   the answer is sent, or the connection is gone: put the object back
  *
- * Suspending without a lost wake-up: MHD_suspend_connection comes first, then HANDLING → WAITING by
- * compare-and-swap. A replier that was faster has made it REPLIED: then we resume ourselves. A
+ * Suspending without a lost wake-up: MHD_suspend_connection comes first, then HANDLING to WAITING
+ * by compare-and-swap. A replier that was faster has made it REPLIED: then we resume ourselves. A
  * slower one finds WAITING, so the connection is surely suspended, and resumes it. MHD does not
  * look at a suspended connection, so nothing happens to the request while its replier works, even
  * if the client leaves.
@@ -384,8 +384,7 @@ static enum status daemon_start(struct http_server *server, struct err *err)
         server, MHD_OPTION_NOTIFY_CONNECTION, on_connection, server, MHD_OPTION_UNESCAPE_CALLBACK,
         on_unescape, NULL, MHD_OPTION_THREAD_POOL_SIZE, (unsigned)server->options.threads,
         MHD_OPTION_CONNECTION_LIMIT, server->connections_max, MHD_OPTION_CONNECTION_TIMEOUT,
-        HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_POOL_BYTES,
-        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        HTTP_IDLE_S, MHD_OPTION_CONNECTION_MEMORY_LIMIT, HTTP_POOL_BYTES, MHD_OPTION_END);
     if (server->daemon == NULL)
         return err_set(err, ST_IO, "could not start the HTTP server: %s", strerror(errno));
     return ST_OK;

@@ -166,7 +166,8 @@ void http_head_uri(struct http_request *request, const char *uri)
     struct str text = str_of(uri);
     request->uri = uri;
     request->uri_bytes = text.n;
-    request->uri_broken = has_control(text) || memchr(text.p, '\t', text.n) != NULL;
+    request->uri_broken = has_control(text) || memchr(text.p, ' ', text.n) != NULL ||
+                          memchr(text.p, '\t', text.n) != NULL;
 }
 
 int http_head_check(struct http_request *request, const char *method, const char *version,

@@ -1,5 +1,4 @@
-/* http_int.h - what the files of the server share: a connection, a request, and who may touch which
- * field.
+/* http_int.h - what the files of the server share, and who may touch which field.
  *
  * Three kinds of threads meet here. A network thread (MHD's) owns its connections and drives each
  * of their requests. A replier (any thread) owns a suspended request from the moment it was handed
@@ -29,9 +28,9 @@
 #error "http_head.c reads the head as libmicrohttpd 0.9 leaves it in memory; 1.x does otherwise"
 #endif
 
-#define HTTP_HEAD_BYTES ((size_t)16 << 10) /* peers/reliability.md §4: head 16 KB */
-#define HTTP_URI_BYTES ((size_t)8 << 10)   /* the same table */
-#define HTTP_HEAD_FIELDS 100               /* the same table */
+#define HTTP_HEAD_BYTES ((size_t)16 << 10) /* cookies included; browsers stay under 8 KB */
+#define HTTP_URI_BYTES ((size_t)8 << 10)   /* a pixel GET carries its event in the query */
+#define HTTP_HEAD_FIELDS 100               /* real clients send up to 30 */
 #define HTTP_POOL_BYTES                                                                            \
     ((size_t)24 << 10) /* a full head, MHD's notes on 100 fields, our answer's head */
 #define HTTP_KEEP_BYTES                                                                            \

@@ -1,4 +1,4 @@
-/* inflate.h - gzip bodies, whatever their headers say (peers/ecosystem.md §0: sniff, do not trust).
+/* inflate.h - gzip bodies, whatever their headers say: real SDKs send gzip under any label.
  * Depends on: base, zlib. Called by: collect, import. */
 #ifndef NET_INFLATE_H
 #define NET_INFLATE_H

@@ -1,5 +1,4 @@
-/* net_http_test.c - honest requests: answered, in order, from any thread, by many at once, to the
- * end. */
+/* net_http_test.c - honest requests: answered, in order, from any thread, for many, to the end. */
 #include "net/net_test.h"
 
 #include <poll.h>
@@ -306,11 +305,11 @@ static void test_stop_waits_for_what_was_begun(void **state)
     bench_wait_held(&bench, 1);
     struct stopper stopper = {&bench, WAIT_MS * 1000};
     pthread_create(&thread, NULL, stop_main, &stopper);
-    /* Once it refuses new requests it has begun to stop. */
+    /* Once it refuses new requests, or has ended the idle connection, it has begun to stop. */
     for (int code = 200; code == 200;) {
         say_post(idle, "/echo", "x");
         code = hear(idle, answer, sizeof answer);
-        assert_true(code == 200 || code == 503);
+        assert_true(code == 200 || code == 503 || code == 0);
     }
     assert_true(hear_end(idle, answer, sizeof answer));
     assert_int_equal(bench_release(&bench), 1);

@@ -1,5 +1,4 @@
-/* net_test.h - what the test files of this module share: a server with a few routes, and raw
- * sockets.
+/* net_test.h - what the test files share: a server with a few routes, and raw sockets.
  *
  * Every wait has a deadline (WAIT_MS), so a lost answer fails a test instead of hanging it. */
 #ifndef NET_NET_TEST_H

@@ -85,7 +85,7 @@ static void traits_add(struct pipeline *pipeline, const struct item *item,
 {
     for (size_t i = 0; i < count; i++)
         warehouse_add_trait(pipeline->options.warehouse, item->who.anchor.v, changes[i].name,
-                            changes[i].value, item->event.time_us, item->event.position);
+                            changes[i].value, changes[i].time_us, item->event.position);
 }
 
 void step_profile(struct pipeline *pipeline, struct batch *batch)

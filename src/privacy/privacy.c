@@ -1,15 +1,14 @@
 /* privacy.c - may we keep it? The event's own consent decides; the browser's signal only asks.
  *
- *   consent for the category is false                        → denied, whatever else is said
- *   consent for the category is true                         → kept, also with Sec-GPC: a person
- * who answered us was asked more exactly no answer for the category, Sec-GPC: 1                   →
- * denied no answer, no signal                                     → kept
+ *   the event refuses the category              denied, whatever else is said
+ *   the event grants the category               kept, also with Sec-GPC (asked more exactly)
+ *   it gives no answer, and Sec-GPC: 1          denied
+ *   it gives no answer, and no signal           kept
  *
  * An answer is a boolean at context.consent.categoryPreferences.<category>, the name compared
  * without case. Where several spellings of the name are there, one `false` is enough. Anything that
- * is no boolean is no answer: "false" as a text is a client's mistake, but of those who make it,
- * those who wrote a refusal must be believed, so the texts "false" and "0" and the number 0 refuse
- * too, and no text grants. */
+ * is no boolean is a client's mistake and grants nothing; but who wrote a refusal is believed, so
+ * the texts "false" and "0" and the number 0 refuse too. */
 #include "privacy/privacy.h"
 
 #include <stdlib.h>

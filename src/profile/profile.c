@@ -41,8 +41,7 @@ static struct summary *summary_get(struct profile *profile, uint64_t visitor)
     return (struct summary *)state_get(profile->summaries, (struct hash128){visitor, 0});
 }
 
-/* --- folding ------------------------------------------------------------------------------------
- */
+/* --- folding ---------------------------------------------------------------------------------- */
 
 static struct trait_ops summary_ops(const struct summary *summary, struct arena *arena)
 {
@@ -153,8 +152,7 @@ void profile_erase(struct profile *profile, struct visitor_id visitor)
         state_remove(profile->summaries, &summary->entry);
 }
 
-/* --- a person's view ----------------------------------------------------------------------------
- */
+/* --- a person's view -------------------------------------------------------------------------- */
 
 static void view_traits(const struct summary *summary, struct arena *arena,
                         struct profile_view *view)

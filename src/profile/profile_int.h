@@ -9,8 +9,7 @@
 
 #define WORDS_MAX 160 /* 65 counters, 10 events of 2 words, and room before a sweep */
 
-/* --- profile_words.c: the names and channels of one summary, each once --------------------------
- */
+/* --- profile_words.c: the names and channels of one summary, each once ------------------------ */
 
 struct word {
     uint32_t hash;
@@ -38,8 +37,7 @@ static inline size_t words_bytes(const struct words *words)
     return words->capacity * sizeof(struct word) + words->text_capacity;
 }
 
-/* --- profile_summary.c --------------------------------------------------------------------------
- */
+/* --- profile_summary.c ------------------------------------------------------------------------ */
 
 struct counter {
     int64_t first_us, last_us;
@@ -86,8 +84,7 @@ void summary_add_revenue(struct summary *summary, int64_t micros);
 /* profile_combine.c: all that `other` says, said by `summary` too. */
 void summary_combine(struct summary *summary, const struct summary *other, struct arena *arena);
 
-/* --- profile_trait.c ----------------------------------------------------------------------------
- */
+/* --- profile_trait.c -------------------------------------------------------------------------- */
 
 /* The order of kinds is part of the format. */
 enum trait_kind {

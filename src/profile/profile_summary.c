@@ -44,8 +44,7 @@ void summary_measure(struct summary *summary)
                    summary->events_capacity * sizeof(struct newest) + summary->traits_n);
 }
 
-/* --- words that nobody uses any more ------------------------------------------------------------
- */
+/* --- words that nobody uses any more ---------------------------------------------------------- */
 
 /* Number the words anew, in the order of their use. */
 static void words_sweep(struct summary *summary)
@@ -75,8 +74,7 @@ static uint8_t word_put(struct summary *summary, struct str text)
     return words_put(&summary->words, text);
 }
 
-/* --- counters -----------------------------------------------------------------------------------
- */
+/* --- counters --------------------------------------------------------------------------------- */
 
 static struct str counter_name(const struct summary *summary, uint8_t c)
 {
@@ -156,8 +154,7 @@ void summary_add_counter(struct summary *summary, struct str name, uint32_t coun
     counter_insert(summary, &counter);
 }
 
-/* --- the newest events --------------------------------------------------------------------------
- */
+/* --- the newest events ------------------------------------------------------------------------ */
 
 static bool newer(const struct newest *x, const struct newest *y)
 {
@@ -222,8 +219,7 @@ void summary_set_traits(struct summary *summary, const struct trait_ops *ops)
     buf_done(&buf);
 }
 
-/* --- the file -----------------------------------------------------------------------------------
- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 static void put_zigzag(struct buf *buf, int64_t v)
 {

@@ -15,8 +15,7 @@
 #include "base/rng.h"
 #include "profile/profile_int.h"
 
-/* --- a state for a test -------------------------------------------------------------------------
- */
+/* --- a state for a test ----------------------------------------------------------------------- */
 
 struct world {
     char folder[64];
@@ -79,8 +78,7 @@ static void world_flush(struct world *world)
     state_breathe(world->state);
 }
 
-/* --- events -------------------------------------------------------------------------------------
- */
+/* --- events ----------------------------------------------------------------------------------- */
 
 struct said {
     enum event_type type;
@@ -176,8 +174,7 @@ static void view_bytes(struct world *world, uint64_t visitor, struct buf *bytes)
     buf_u64(bytes, (uint64_t)view.last_seen_us);
 }
 
-/* --- operations, in every order -----------------------------------------------------------------
- */
+/* --- operations, in every order --------------------------------------------------------------- */
 
 #define P EVENT_PROFILE
 #define SAID_MAX 8
@@ -344,8 +341,7 @@ static void changes_name_what_is_different_now(void **state)
     world_done(&world);
 }
 
-/* --- counters, orders ---------------------------------------------------------------------------
- */
+/* --- counters, orders ------------------------------------------------------------------------- */
 
 static void revenue_is_completed_minus_refunded_and_cancelled(void **state)
 {
@@ -432,8 +428,7 @@ static void the_first_64_names_keep_their_own_counter_in_any_order(void **state)
     world_done(&world);
 }
 
-/* --- random summaries ---------------------------------------------------------------------------
- */
+/* --- random summaries ------------------------------------------------------------------------- */
 
 static int onces; /* each names two traits, perhaps the same one twice */
 
@@ -586,8 +581,7 @@ static void bytes_come_back_and_damaged_ones_are_refused(void **state)
     arena_done(&arena);
 }
 
-/* --- limits, life -------------------------------------------------------------------------------
- */
+/* --- limits, life ----------------------------------------------------------------------------- */
 
 static void what_is_too_much_is_counted_and_not_kept(void **state)
 {

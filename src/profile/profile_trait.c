@@ -21,8 +21,7 @@
 
 #include "base/check.h"
 
-/* --- order --------------------------------------------------------------------------------------
- */
+/* --- order ------------------------------------------------------------------------------------ */
 
 /* Later is greater; on a tie the smaller message hash is later. */
 static int moment_compare(const struct trait_op *x, const struct trait_op *y)
@@ -78,8 +77,7 @@ void traits_find(const struct trait_ops *ops, struct str name, size_t *ret_from,
         (*ret_to)++;
 }
 
-/* --- numbers ------------------------------------------------------------------------------------
- */
+/* --- numbers ---------------------------------------------------------------------------------- */
 
 struct str trait_micros(int64_t micros, struct arena *arena)
 {
@@ -105,8 +103,7 @@ static int64_t add_bounded(int64_t x, int64_t y)
     return x < 0 ? INT64_MIN : INT64_MAX;
 }
 
-/* --- what can still count -----------------------------------------------------------------------
- */
+/* --- what can still count --------------------------------------------------------------------- */
 
 /* What one kind keeps is written to list[at…]; returns behind it. Sources lie at or after `at`. */
 static size_t keep_onces(struct trait_op *list, size_t at, size_t from, size_t to)
@@ -235,8 +232,7 @@ size_t traits_join(const struct trait_ops *a, const struct trait_ops *b, struct 
     return refused;
 }
 
-/* --- bytes --------------------------------------------------------------------------------------
- */
+/* --- bytes ------------------------------------------------------------------------------------ */
 
 void traits_encode(const struct trait_ops *ops, struct buf *buf)
 {

@@ -49,8 +49,7 @@ struct facts {
     struct facts_stats stats;
 };
 
-/* --- the writer ----------------------------------------------------------------------------------
- */
+/* --- the writer ------------------------------------------------------------------------------- */
 
 static void run_one(struct facts *facts, struct job *job)
 {
@@ -161,8 +160,7 @@ void facts_prepare(struct facts *facts, const struct db_query *queries)
         fatal("could not prepare queries: %s", err.message);
 }
 
-/* --- readers -------------------------------------------------------------------------------------
- */
+/* --- readers ---------------------------------------------------------------------------------- */
 
 /* A free connection, a new one, or the next that is given back. */
 static enum status take_reader(struct facts *facts, struct db **ret_db, struct err *err)
@@ -211,8 +209,7 @@ enum status facts_read(struct facts *facts, facts_work *work, void *ctx, struct 
     return status;
 }
 
-/* --- life ----------------------------------------------------------------------------------------
- */
+/* --- life ------------------------------------------------------------------------------------- */
 
 enum status facts_open(const char *path, struct facts **ret_facts, struct err *err)
 {

@@ -22,8 +22,7 @@
 #define EVICT_STEPS_FAR 4096 /* when far above the bound */
 #define FILE_KEY_BYTES 16
 
-/* --- keys as the file has them -------------------------------------------------------------------
- */
+/* --- keys as the file has them ---------------------------------------------------------------- */
 
 int state_key_compare(const struct state_table *table, struct hash128 x, struct hash128 y)
 {
@@ -76,8 +75,7 @@ bool state_key_next(const struct state_table *table, struct hash128 *key)
     return key->a != 0 || key->b != 0;
 }
 
-/* --- the lock, and who leaves --------------------------------------------------------------------
- */
+/* --- the lock, and who leaves ----------------------------------------------------------------- */
 
 static void evict_one(struct state_table *table, struct map_slot *slot)
 {

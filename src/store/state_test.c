@@ -362,8 +362,7 @@ static void flush_beside_changes_is_of_one_moment(void **unused)
     state_close(mover.o.state);
 }
 
-/* --- the file -----------------------------------------------------------------------------------
- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 static void snapshot_is_the_last_flush_and_not_what_is_dirty(void **unused)
 {

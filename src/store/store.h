@@ -26,7 +26,7 @@ struct db_stmt; /* one prepared query, owned by its connection */
 
 #define DB_PARAMS_MAX 32 /* `$32` is the highest; wider rows are better split */
 
-/* --- one connection: used inside facts closures and by readers ------------------------------- */
+/* --- one connection: used inside facts closures and by readers -------------------------------- */
 
 MUST_USE enum status db_open(const char *path, bool read_only, struct db **ret_db, struct err *err);
 void db_close(struct db *db);
@@ -58,7 +58,7 @@ struct db_query {
     const char *sql;
 };
 
-/* --- facts.db -------------------------------------------------------------------------------- */
+/* --- facts.db --------------------------------------------------------------------------------- */
 
 struct facts;
 

@@ -252,8 +252,7 @@ static void schema_files_are_what_the_migrations_make(void **unused)
     compare_schema(state_migrations, "state");
 }
 
-/* --- the writer ---------------------------------------------------------------------------------
- */
+/* --- the writer ------------------------------------------------------------------------------- */
 
 struct change {
     int64_t id;

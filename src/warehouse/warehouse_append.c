@@ -315,18 +315,23 @@ static enum status compact(struct warehouse *warehouse, const struct file *file,
                             words, 1, NULL, 0, err);
 }
 
-static enum status meta_update(struct warehouse *warehouse, const struct file *file,
+/* One more row, the largest position counts. Not an UPDATE: the engine cannot checkpoint an updated
+ * value while an older reader lives, so readers that follow one another without a gap would let the
+ * log grow for ever. */
+static enum status meta_append(struct warehouse *warehouse, const struct file *file,
                                uint64_t position, int64_t received_us, struct err *err)
 {
-    char position_text[24], received_text[24];
+    char position_text[24], received_text[24], version_text[16];
     snprintf(position_text, sizeof position_text, "%llu", (unsigned long long)position);
     snprintf(received_text, sizeof received_text, "%lld", (long long)received_us);
+    snprintf(version_text, sizeof version_text, "%u", file->version);
     const struct sql_word words[] = {{"F", file->alias}};
-    const struct str params[] = {str_of(position_text), str_of(received_text)};
+    const struct str params[] = {str_of(position_text), str_of(received_text),
+                                 str_of(version_text)};
     return engine_run_words(warehouse->writer,
-                            "UPDATE @F@.meta SET position = CAST($1 AS UBIGINT), "
-                            "received = make_timestamp(CAST($2 AS BIGINT))",
-                            words, 1, params, 2, err);
+                            "INSERT INTO @F@.meta VALUES (CAST($1 AS UBIGINT), "
+                            "make_timestamp(CAST($2 AS BIGINT)), CAST($3 AS UBIGINT))",
+                            words, 1, params, 3, err);
 }
 
 /* One transaction. Whatever fails, it is rolled back and the rows stay for the next attempt. */
@@ -342,7 +347,7 @@ static enum status rows_commit(struct warehouse *warehouse, uint64_t position, i
     if (status == ST_OK)
         status = compact(warehouse, file, &tail, err);
     if (status == ST_OK)
-        status = meta_update(warehouse, file, position, received_us, err);
+        status = meta_append(warehouse, file, position, received_us, err);
     HOOK("warehouse_commit_before");
     if (status == ST_OK)
         status = engine_run(warehouse->writer, "COMMIT", NULL, 0, err);
@@ -373,7 +378,7 @@ static enum status inherit(struct warehouse *warehouse, const struct file *file,
     static const char *const steps[] = {
         "INSERT INTO @F@.person_override SELECT visitor, arg_max(person, position), max(position) "
         "FROM @OLD@.person_override GROUP BY visitor",
-        "INSERT INTO @F@.meta SELECT position, received, 1 FROM @OLD@.meta",
+        "INSERT INTO @F@.meta SELECT max(position), max(received), 1 FROM @OLD@.meta",
         "CHECKPOINT @F@",
     };
     size_t count = warehouse->files_count;

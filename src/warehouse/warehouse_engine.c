@@ -198,6 +198,7 @@ static enum status settings_make(struct warehouse *warehouse, struct err *err)
         "SET preserve_insertion_order = false",
         "SET checkpoint_threshold = '" WAREHOUSE_CHECKPOINT "'",
         "SET zstd_min_string_length = 0",
+        "SET max_vacuum_tasks = 0", /* see WAREHOUSE_CHECKPOINT */
         "SET TimeZone = 'UTC'",
         "SET allow_community_extensions = false",
         "SET allow_persistent_secrets = false",

@@ -99,8 +99,8 @@ static enum status rest_copy(struct rewrite *rewrite, const struct file *old,
     if (status == ST_OK)
         status = engine_run_words(
             rewrite->connection,
-            "INSERT INTO @NEW@.meta SELECT position, received, @VERSION@ FROM @OLD@.meta", words, 3,
-            NULL, 0, err);
+            "INSERT INTO @NEW@.meta SELECT max(position), max(received), @VERSION@ FROM @OLD@.meta",
+            words, 3, NULL, 0, err);
     if (status == ST_OK)
         status = engine_run_words(rewrite->connection, "CHECKPOINT @NEW@", words, 3, NULL, 0, err);
     return status;

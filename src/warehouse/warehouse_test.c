@@ -250,7 +250,7 @@ static void people_are_what_their_visitors_say(void **state)
                         "[3,[\"phone:+8613800000000\"],null,null,0,null,null,false]]");
 }
 
-/* ---- stops ---- */
+/* --- stops ------------------------------------------------------------------------------------ */
 
 static void child_appends(struct bench *bench, int acknowledged)
 {
@@ -352,7 +352,7 @@ static void a_full_disk_is_waited_out(void **state)
     bench_open(bench);
 }
 
-/* ---- erase ---- */
+/* --- erase ------------------------------------------------------------------------------------ */
 
 static struct warehouse_event person_event(uint64_t position, uint64_t visitor, int64_t received_us,
                                            char text[64])
@@ -464,7 +464,7 @@ static void an_erased_person_is_in_no_byte_of_no_file(void **state)
     buf_done(&folder);
     bench_reopen(bench);
     check_erased(bench);
-    assert_string_equal(rows_of(bench, "SELECT version FROM m2026_12_v2.meta"), "[[2]]");
+    assert_string_equal(rows_of(bench, "SELECT max(version) FROM m2026_12_v2.meta"), "[[2]]");
     add_event(bench, 14, 3, NOVEMBER + 40 * DAY); /* and the road goes on */
     commit(bench, 15, NOVEMBER + 40 * DAY);
     assert_string_equal(rows_of(bench, "SELECT person FROM events WHERE position = 14"), "[[2]]");
@@ -592,7 +592,7 @@ static void a_month_that_is_killed_while_beginning_begins_again(void **state)
     assert_string_equal(rows_of(bench, "SELECT person FROM events WHERE position = 14"), "[[2]]");
 }
 
-/* ---- digest, export ---- */
+/* --- digest, export --------------------------------------------------------------------------- */
 
 static struct hash128 digest_of(struct bench *bench)
 {

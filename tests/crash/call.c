@@ -106,6 +106,7 @@ static int read_answer(struct call *call)
     const char *closing = strcasestr(call->body, "\r\nconnection: close");
     bool close_after = closing != NULL && closing < end;
     call->retry_after_s = (int)header_number(call->body, end, "\r\nretry-after:", 0);
+    call->rejected = (int)header_number(call->body, end, "\r\nx-rejected:", 0);
     while (have < start + length)
         if (!receive(call, &have))
             return CALL_CUT;

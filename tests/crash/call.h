@@ -8,9 +8,10 @@
 #define CALL_CUT 0 /* no whole answer: the outcome of the request is unknown */
 
 struct call {
-    int port, fd; /* fd -1 = not connected */
-    int retry_after_s;
-    char *body; /* of the last answer, terminated */
+    int port, fd;      /* fd -1 = not connected */
+    int retry_after_s; /* 0: not said */
+    int rejected;      /* X-Rejected: events of a batch that were not taken as they are */
+    char *body;        /* of the last answer, terminated */
     size_t body_n, capacity;
 };
 

@@ -37,6 +37,8 @@
 #include "call.h"
 
 #define CLIENTS 4
+#define OWN_DOOR "/api/v1/batch"
+#define SEGMENT_DOOR "/v1/batch"
 #define USERS 200
 #define EVENTS_MAX 4000000u /* of one client */
 #define BATCH_MAX 100
@@ -146,29 +148,39 @@ static void note(const char *what, int client, uint32_t first, uint32_t count)
         give_up("could not write its own journal: %s", strerror(errno));
 }
 
-static size_t make_event(const struct client *client, uint32_t number, char *out, size_t room)
-{
-    const struct event *event = &client->events[number];
-    char anonymous[64] = "";
-    if (number % 5 == 0)
-        snprintf(anonymous, sizeof anonymous, "\"anonymousId\":\"a%04d\",", event->user);
-    return (size_t)snprintf(
-        out, room,
-        "{\"type\":\"track\",\"messageId\":\"c%d-%010u\",\"userId\":\"u%04d\",%s\"event\":\"%s\","
-        "\"properties\":{\"order_id\":\"c%d-%u\",\"revenue\":%u.%02u,\"currency\":\"CNY\"}}",
-        client->id, number, event->user, anonymous,
-        event->order ? "Order Completed" : "Product Viewed", client->id, number, number % 90 + 10,
-        number % 100);
-}
-
-static size_t make_batch(const struct client *client, uint32_t first, uint32_t count, char *out,
+/* The same event in the words of the door that takes it. */
+static size_t make_event(const struct client *client, uint32_t number, bool own, char *out,
                          size_t room)
 {
-    size_t n = (size_t)snprintf(out, room, "{\"batch\":[");
+    const struct event *event = &client->events[number];
+    const char *name = event->order ? "Order Completed" : "Product Viewed";
+    char anonymous[64] = "";
+    if (number % 5 == 0)
+        snprintf(anonymous, sizeof anonymous, ",\"%s\":\"a%04d\"",
+                 own ? "anonymous_id" : "anonymousId", event->user);
+    int n = own ? snprintf(out, room,
+                           "{\"message_id\":\"c%d-%010u\",\"name\":\"%s\","
+                           "\"identifiers\":{\"user_id\":\"u%04d\"%s},",
+                           client->id, number, name, event->user, anonymous)
+                : snprintf(out, room,
+                           "{\"messageId\":\"c%d-%010u\",\"type\":\"track\",\"event\":\"%s\","
+                           "\"userId\":\"u%04d\"%s,",
+                           client->id, number, name, event->user, anonymous);
+    return (size_t)n +
+           (size_t)snprintf(out + n, room - (size_t)n,
+                            "\"properties\":{\"order_id\":\"c%d-%u\",\"revenue\":%u.%02u,"
+                            "\"currency\":\"CNY\"}}",
+                            client->id, number, number % 90 + 10, number % 100);
+}
+
+static size_t make_batch(const struct client *client, uint32_t first, uint32_t count, bool own,
+                         char *out, size_t room)
+{
+    size_t n = (size_t)snprintf(out, room, "{\"%s\":[", own ? "events" : "batch");
     for (uint32_t i = 0; i < count; i++) {
         if (i > 0)
             out[n++] = ',';
-        n += make_event(client, first + i, out + n, room - n);
+        n += make_event(client, first + i, own, out + n, room - n);
     }
     return n + (size_t)snprintf(out + n, room - n, "]}");
 }
@@ -189,10 +201,12 @@ static bool deliver(struct client *client, struct call *call, uint32_t first, ui
                     const char *path, bool wants_token)
 {
     static _Thread_local char body[BATCH_MAX * 320 + 64];
-    size_t n = make_batch(client, first, count, body, sizeof body);
+    size_t n = make_batch(client, first, count, strcmp(path, OWN_DOOR) == 0, body, sizeof body);
     while (!stopping) {
         int code = call_send(call, "POST", path, key, body, n);
         if (code >= 200 && code < 300) {
+            if (call->rejected > 0)
+                give_up("%s rejected %d events: %s", path, call->rejected, call->body);
             if (wants_token)
                 keep_token(call->body, call->body_n);
             return true;
@@ -225,7 +239,7 @@ static void *run_client(void *context)
         }
         note("sent", client->id, first, count);
         client->sent = first + count;
-        if (!deliver(client, &call, first, count, (x >> 8) % 2 == 0 ? "/v1/batch" : "/api/v1/batch",
+        if (!deliver(client, &call, first, count, (x >> 8) % 2 == 0 ? SEGMENT_DOOR : OWN_DOOR,
                      false))
             break;
         note("acked", client->id, first, count);
@@ -516,8 +530,8 @@ static void refresh_token(struct call *call)
     note("sent", 0, number, 1);
     client->sent = number + 1;
     token[0] = '\0';
-    if (!deliver(client, call, number, 1, "/api/v1/batch", true) || token[0] == '\0')
-        give_up("/api/v1/batch named no position: %s", call->body);
+    if (!deliver(client, call, number, 1, OWN_DOOR, true) || token[0] == '\0')
+        give_up(OWN_DOOR " named no position: %s", call->body);
     note("acked", 0, number, 1);
     client->acked = number + 1;
 }
@@ -546,7 +560,7 @@ static void send_all_again(void)
     for (int c = 0; c < CLIENTS; c++)
         for (uint32_t first = 0; first < clients[c].acked; first += BATCH_MAX) {
             uint32_t left = clients[c].acked - first;
-            deliver(&clients[c], &call, first, left < BATCH_MAX ? left : BATCH_MAX, "/api/v1/batch",
+            deliver(&clients[c], &call, first, left < BATCH_MAX ? left : BATCH_MAX, OWN_DOOR,
                     false);
         }
     call_done(&call);
@@ -613,14 +627,13 @@ static pid_t run_command(char *words)
 /* The first event of a data directory; its answer may be cut, that is the point. */
 static void send_first(const char *data)
 {
-    static const char body[] =
-        "{\"batch\":[{\"type\":\"track\",\"messageId\":\"first\",\"userId\":\"u1\","
-        "\"event\":\"Product Viewed\"}]}";
+    static const char body[] = "{\"events\":[{\"message_id\":\"first\",\"name\":\"Product Viewed\","
+                               "\"identifiers\":{\"user_id\":\"u1\"}}]}";
     char secret[300];
     struct call call;
     read_owner(data, secret, sizeof secret);
     call_init(&call, port);
-    call_send(&call, "POST", "/api/v1/batch", secret, body, sizeof body - 1);
+    call_send(&call, "POST", OWN_DOOR, secret, body, sizeof body - 1);
     call_done(&call);
 }
 

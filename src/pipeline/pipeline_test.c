@@ -1,0 +1,368 @@
+/* pipeline_test.c - the loop on a real data directory: nothing twice, nothing lost, the same after
+ * every kind of end. */
+#include "pipeline/pipeline.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define PEOPLE 40
+#define START_US INT64_C(1795600000000000) /* 2026-11-25 */
+
+/* Everything below the pipeline, on one folder. */
+struct world {
+    char data[64];
+    struct clock clock;
+    struct disk disk;
+    struct rng rng;
+    struct hash_key key;
+    struct facts *facts;
+    struct access *access;
+    struct log *log;
+    struct warehouse *warehouse;
+    struct pipeline *pipeline;
+};
+
+static void must(enum status status, const struct err *err)
+{
+    if (status != ST_OK)
+        fail_msg("%s", err->message);
+}
+
+static void world_open(struct world *world, const char *data)
+{
+    char path[5][128];
+    struct err err;
+    *world = (struct world){.key = {{7}}};
+    snprintf(world->data, sizeof world->data, "%s", data);
+    snprintf(path[0], sizeof path[0], "%s/facts.db", data);
+    snprintf(path[1], sizeof path[1], "%s/owner.key", data);
+    snprintf(path[2], sizeof path[2], "%s/journal", data);
+    snprintf(path[3], sizeof path[3], "%s/warehouse", data);
+    snprintf(path[4], sizeof path[4], "%s/export", data);
+    clock_init_virtual(&world->clock, START_US);
+    disk_init(&world->disk);
+    rng_init_seed(&world->rng, 1);
+    must(facts_open(path[0], &world->facts, &err), &err);
+    must(access_open(world->facts, &world->rng, &world->clock, path[1], &world->access, &err),
+         &err);
+    struct log_options log_options = {
+        .folder = path[2], .disk = &world->disk, .clock = &world->clock, .segment_bytes = 64 << 10};
+    must(log_open(&log_options, &world->log, &err), &err);
+    struct warehouse_options warehouse_options = {.folder = path[3],
+                                                  .export_folder = path[4],
+                                                  .disk = &world->disk,
+                                                  .clock = &world->clock,
+                                                  .memory_bytes = (size_t)128 << 20,
+                                                  .threads = 1};
+    must(warehouse_open(&warehouse_options, &world->warehouse, &err), &err);
+    struct pipeline_options options = {.log = world->log,
+                                       .warehouse = world->warehouse,
+                                       .access = world->access,
+                                       .clock = &world->clock,
+                                       .disk = &world->disk,
+                                       .key = &world->key,
+                                       .data = world->data};
+    must(pipeline_open(&options, &world->pipeline, &err), &err);
+    pipeline_start(world->pipeline);
+}
+
+static void world_close(struct world *world)
+{
+    pipeline_close(world->pipeline);
+    warehouse_close(world->warehouse);
+    log_close(world->log);
+    access_close(world->access);
+    facts_close(world->facts);
+}
+
+static int folder_new(void **state)
+{
+    char *data = strdup("/tmp/pipeline_test.XXXXXX");
+    *state = mkdtemp(data);
+    return *state == NULL;
+}
+
+static int folder_remove(void **state)
+{
+    char *const argv[] = {"rm", "-rf", *state, NULL};
+    pid_t child = fork();
+    if (child == 0)
+        execvp("rm", argv);
+    waitpid(child, NULL, 0);
+    free(*state);
+    return 0;
+}
+
+/* Event `n` of the test's history: person n % PEOPLE, every fifth also names an anonymous id. */
+static void event_append(struct world *world, int n)
+{
+    char id[32], user[32], anonymous[32];
+    struct err err;
+    uint64_t first;
+    struct buf payload, frames;
+    snprintf(id, sizeof id, "m-%d", n);
+    snprintf(user, sizeof user, "u-%d", n % PEOPLE);
+    snprintf(anonymous, sizeof anonymous, "a-%d", n % 7);
+    struct event event = {.type = EVENT_TRACK,
+                          .message_id = str_of(id),
+                          .name = STR("Order Completed"),
+                          .original_us = START_US + n * US_PER_S,
+                          .properties = STR("{\"revenue\":12.5,\"currency\":\"CNY\"}")};
+    event_add_identifier(&event, IDENTIFIER_USER_ID, str_of(user));
+    if (n % 5 == 0)
+        event_add_identifier(&event, IDENTIFIER_ANONYMOUS_ID, str_of(anonymous));
+    buf_init(&payload, 4096);
+    buf_init(&frames, 8192);
+    event_encode(&event, &payload);
+    log_frame(&frames, LOG_EVENT, EVENT_VERSION, 1, buf_view(&payload));
+    must(log_append_wait(world->log, &frames, 1, &first, &err), &err);
+    buf_done(&payload);
+    buf_done(&frames);
+}
+
+static struct pipeline_digest digest_of(struct world *world)
+{
+    struct err err;
+    struct pipeline_digest digest;
+    must(pipeline_catch_up(world->pipeline, &err), &err);
+    must(pipeline_digest(world->pipeline, &digest, &err), &err);
+    return digest;
+}
+
+static void assert_same(struct pipeline_digest a, struct pipeline_digest b)
+{
+    assert_true(hash128_eq(a.people, b.people));
+    assert_true(hash128_eq(a.profiles, b.profiles));
+    assert_true(hash128_eq(a.rows, b.rows));
+    assert_int_equal(a.rows_count, b.rows_count);
+}
+
+/* What `count` events give when nothing happens on the way. */
+static struct pipeline_digest straight_run(int count)
+{
+    void *folder = NULL;
+    struct world world;
+    folder_new(&folder);
+    world_open(&world, folder);
+    for (int n = 0; n < count; n++)
+        event_append(&world, n);
+    struct pipeline_digest digest = digest_of(&world);
+    world_close(&world);
+    folder_remove(&folder);
+    return digest;
+}
+
+static void test_what_is_appended_becomes_people_and_rows(void **state)
+{
+    struct world world;
+    struct pipeline_stats stats;
+    struct identity_stats identity;
+    world_open(&world, *state);
+    for (int n = 0; n < 200; n++)
+        event_append(&world, n);
+    struct pipeline_digest digest = digest_of(&world);
+    pipeline_stats(world.pipeline, &stats);
+    state_lock(pipeline_state(world.pipeline));
+    identity_stats(pipeline_identity(world.pipeline), &identity);
+    state_unlock(pipeline_state(world.pipeline));
+    assert_int_equal(digest.rows_count, 200);
+    assert_int_equal(stats.stored, 200);
+    assert_int_equal(stats.lag_bytes, 0);
+    assert_int_equal(digest.people_count, identity.people);
+    assert_int_equal(stats.state_position, log_end(world.log)); /* a digest flushes first */
+    world_close(&world);
+}
+
+static void test_a_repeat_changes_nothing(void **state)
+{
+    struct world world;
+    struct pipeline_stats stats;
+    world_open(&world, *state);
+    for (int n = 0; n < 50; n++)
+        event_append(&world, n);
+    struct pipeline_digest before = digest_of(&world);
+    for (int n = 49; n >= 0; n--)
+        event_append(&world, n);
+    assert_same(before, digest_of(&world));
+    pipeline_stats(world.pipeline, &stats);
+    assert_int_equal(stats.duplicates, 50);
+    world_close(&world);
+}
+
+static void test_a_restart_stands_where_it_stood(void **state)
+{
+    struct world world;
+    struct pipeline_stats stats;
+    world_open(&world, *state);
+    for (int n = 0; n < 100; n++)
+        event_append(&world, n);
+    struct pipeline_digest before = digest_of(&world);
+    world_close(&world);
+    world_open(&world, *state);
+    pipeline_stats(world.pipeline, &stats);
+    assert_int_equal(stats.replayed_bytes, 0);
+    assert_same(before, digest_of(&world));
+    world_close(&world);
+}
+
+static void test_a_lost_state_is_rebuilt(void **state)
+{
+    static const char *const names[] = {"state.db", "state.db-wal", "state.db-shm"};
+    char path[128];
+    struct world world;
+    world_open(&world, *state);
+    for (int n = 0; n < 150; n++)
+        event_append(&world, n);
+    struct pipeline_digest before = digest_of(&world);
+    world_close(&world);
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(path, sizeof path, "%s/%s", (char *)*state, names[i]);
+        unlink(path);
+    }
+    world_open(&world, *state);
+    assert_same(before, digest_of(&world));
+    event_append(&world, 3); /* the message ids were rebuilt too */
+    assert_same(before, digest_of(&world));
+    world_close(&world);
+}
+
+static void test_a_month_ends_between_two_events(void **state)
+{
+    struct world world;
+    world_open(&world, *state);
+    for (int n = 0; n < 60; n++) {
+        if (n == 30)
+            clock_set_us(&world.clock, START_US + 10 * US_PER_DAY);
+        event_append(&world, n);
+    }
+    struct pipeline_digest digest = digest_of(&world);
+    assert_int_equal(digest.rows_count, 60);
+    assert_same(digest, straight_run(60));
+    struct warehouse_stats stats;
+    warehouse_stats(world.warehouse, &stats);
+    assert_int_equal(stats.files, 2);
+    world_close(&world);
+}
+
+#ifdef HEZOU_TEST_HOOKS
+/* A child that is killed at a point in the middle of its work; the parent folds on. */
+static void killed_at(const char *folder, const char *point, int before, int after)
+{
+    struct world world;
+    struct pipeline_digest wanted = straight_run(before + after);
+    int code;
+    pid_t child = fork();
+    if (child == 0) {
+        struct err err;
+        setenv("CRASH_AT", point, 1);
+        world_open(&world, folder);
+        for (int n = 0; n < before; n++) {
+            event_append(&world, n);
+            if (n % 20 == 19 && pipeline_catch_up(world.pipeline, &err) == ST_OK &&
+                pipeline_flush(world.pipeline, &err) != ST_OK)
+                _exit(3);
+        }
+        _exit(2); /* the point was not reached */
+    }
+    waitpid(child, &code, 0);
+    assert_true(WIFSIGNALED(code) && WTERMSIG(code) == SIGKILL);
+    world_open(&world, folder);
+    for (int n = 0; n < before + after; n++)
+        event_append(&world, n); /* what was stored is a duplicate, the rest is new */
+    assert_same(wanted, digest_of(&world));
+    world_close(&world);
+}
+
+static void test_a_kill_after_a_commit_doubles_nothing(void **state)
+{
+    killed_at(*state, "pipeline_committed:3", 100, 20);
+}
+
+static void test_a_kill_before_a_flush_loses_nothing(void **state)
+{
+    killed_at(*state, "pipeline_flush:2", 100, 20);
+}
+#endif
+
+static void test_an_erased_person_is_gone_and_stays_gone(void **state)
+{
+    struct world world;
+    struct err err;
+    struct pipeline_erased erased;
+    struct visitor_id visitor;
+    struct person_id person;
+    world_open(&world, *state);
+    for (int n = 1; n < 5; n++)
+        event_append(&world, n);
+    must(pipeline_catch_up(world.pipeline, &err), &err);
+    must(pipeline_erase(world.pipeline, IDENTIFIER_USER_ID, STR("u-3"), 1, &erased, &err), &err);
+    assert_int_equal(erased.identifiers, 1);
+    assert_int_equal(erased.records, 1);
+    assert_int_equal(digest_of(&world).rows_count, 3);
+    event_append(&world, 3); /* the client tries again */
+    assert_int_equal(digest_of(&world).rows_count, 3);
+    event_append(&world, 3 + PEOPLE); /* a new event starts a new person */
+    assert_int_equal(digest_of(&world).rows_count, 4);
+    state_lock(pipeline_state(world.pipeline));
+    assert_true(identity_find(pipeline_identity(world.pipeline), IDENTIFIER_USER_ID, STR("u-3"),
+                              &visitor, &person));
+    state_unlock(pipeline_state(world.pipeline));
+    assert_int_equal(
+        pipeline_erase(world.pipeline, IDENTIFIER_USER_ID, STR("nobody"), 2, &erased, &err),
+        ST_NOT_FOUND);
+    world_close(&world);
+}
+
+static void never_ready(struct pipeline_waiter *waiter, enum status status)
+{
+    int *answers = waiter->ctx;
+    assert_int_equal(status, ST_TIMEOUT); /* the end of the pipeline is the end of waiting */
+    (*answers)++;
+}
+
+static void test_waiters_are_bounded_and_all_answered(void **state)
+{
+    static struct pipeline_waiter waiters[LIMIT_WAITERS + 1];
+    struct world world;
+    struct err err;
+    int answers = 0;
+    world_open(&world, *state);
+    for (int i = 0; i <= LIMIT_WAITERS; i++) {
+        waiters[i] =
+            (struct pipeline_waiter){.offset = UINT64_MAX, .ready = never_ready, .ctx = &answers};
+        enum status status = pipeline_wait(world.pipeline, &waiters[i], &err);
+        assert_int_equal(status, i < LIMIT_WAITERS ? ST_OK : ST_BUSY);
+    }
+    world_close(&world);
+    assert_int_equal(answers, LIMIT_WAITERS);
+}
+
+#define STORY(test) cmocka_unit_test_setup_teardown(test, folder_new, folder_remove)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STORY(test_what_is_appended_becomes_people_and_rows),
+        STORY(test_a_repeat_changes_nothing),
+        STORY(test_a_restart_stands_where_it_stood),
+        STORY(test_a_lost_state_is_rebuilt),
+        STORY(test_a_month_ends_between_two_events),
+#ifdef HEZOU_TEST_HOOKS
+        STORY(test_a_kill_after_a_commit_doubles_nothing),
+        STORY(test_a_kill_before_a_flush_loses_nothing),
+#endif
+        STORY(test_an_erased_person_is_gone_and_stays_gone),
+        STORY(test_waiters_are_bounded_and_all_answered),
+    };
+    if (sodium_init() < 0)
+        return 1;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
