@@ -1,16 +1,16 @@
 /* collect.c - the road of a request: key, body, items, journal, answer after the sync.
  *
- * A handler borrows a door (warm memory), lets a translator turn the body into frames, gives the door
- * back, and queues the frames. Then its thread is free; the committer's thread answers after the sync.
- * What the answer needs lives in the request's own arena (struct passage) until then. Large bodies are
- * translated on a worker thread.
+ * A handler borrows a door (warm memory), lets a translator turn the body into frames, gives the
+ * door back, and queues the frames. Then its thread is free; the committer's thread answers after
+ * the sync. What the answer needs lives in the request's own arena (struct passage) until then.
+ * Large bodies are translated on a worker thread.
  *
- * Answers: a wrong key 401, a body over its limit 413, bytes that are no JSON in any reading 400, and a
- * full disk or too much in flight 503 with Retry-After. All else is 2xx, for a 4xx makes SDKs throw
- * events away. 神策 transmissions get 401 only for their key, never for their content.
+ * Answers: a wrong key 401, a body over its limit 413, bytes that are no JSON in any reading 400,
+ * and a full disk or too much in flight 503 with Retry-After. All else is 2xx, for a 4xx makes SDKs
+ * throw events away. 神策 transmissions get 401 only for their key, never for their content.
  *
- * Invariant: one http_reply per request. After it nothing of the request may be touched, the passage
- * included, so the passage's own memory is given back just before. */
+ * Invariant: one http_reply per request. After it nothing of the request may be touched, the
+ * passage included, so the passage's own memory is given back just before. */
 #include "collect/collect.h"
 
 #include <pthread.h>
@@ -88,7 +88,7 @@ static void door_give(struct collect *collect, struct door *door)
     pthread_mutex_unlock(&collect->mutex);
 }
 
-/* --- counting --------------------------------------------------------------------------------- */
+/* --- counting -------------------------------------------------------------------------------- */
 
 static void count(uint64_t *counter, uint64_t n)
 {
@@ -131,7 +131,7 @@ static void passage_count(const struct passage *passage)
     count(&stats->crc_mismatches, intake->crc_mismatches);
 }
 
-/* --- answering -------------------------------------------------------------------------------- */
+/* --- answering ------------------------------------------------------------------------------- */
 
 static void passage_refuse(struct passage *passage, const struct err *err)
 {
@@ -242,7 +242,7 @@ static void passage_end(struct passage *passage)
         passage_refuse(passage, &err);
 }
 
-/* --- keys ------------------------------------------------------------------------------------- */
+/* --- keys ------------------------------------------------------------------------------------ */
 
 static enum status key_check(struct passage *passage, struct str key, struct err *err)
 {
@@ -279,7 +279,7 @@ static enum status key_of_request(struct passage *passage, struct err *err)
     return status != ST_OK && query.n > 0 ? key_check(passage, query, err) : status;
 }
 
-/* --- the body --------------------------------------------------------------------------------- */
+/* --- the body -------------------------------------------------------------------------------- */
 
 /* Sniffed, never trusted: real clients send gzip under any name or none. */
 static enum status body_open(struct door *door, struct http_request *request, struct str *ret_body,
@@ -356,7 +356,7 @@ static void passage_start(void *ctx, struct http_request *request, http_handler 
     }
 }
 
-/* --- Segment ---------------------------------------------------------------------------------- */
+/* --- Segment --------------------------------------------------------------------------------- */
 
 /* By the last word of the path; 0 for a batch. */
 static enum event_type segment_type_of(struct str path)
@@ -364,9 +364,9 @@ static enum event_type segment_type_of(struct str path)
     static const struct {
         const char *word;
         enum event_type type;
-    } words[] = {{"identify", EVENT_IDENTIFY}, {"i", EVENT_IDENTIFY}, {"track", EVENT_TRACK},
-                 {"t", EVENT_TRACK},           {"page", EVENT_PAGE},  {"p", EVENT_PAGE},
-                 {"screen", EVENT_SCREEN},     {"s", EVENT_SCREEN},   {"group", EVENT_GROUP},
+    } words[] = {{"identify", EVENT_IDENTIFY}, {"i", EVENT_IDENTIFY},  {"track", EVENT_TRACK},
+                 {"t", EVENT_TRACK},           {"page", EVENT_PAGE},   {"p", EVENT_PAGE},
+                 {"screen", EVENT_SCREEN},     {"s", EVENT_SCREEN},    {"group", EVENT_GROUP},
                  {"g", EVENT_GROUP},           {"alias", EVENT_ALIAS}, {"a", EVENT_ALIAS}};
     while (path.n > 0 && path.p[path.n - 1] == '/')
         path.n--;
@@ -438,7 +438,7 @@ static void get_pixel(void *ctx, struct http_request *request)
     passage_run(ctx, request, PROTOCOL_SEGMENT, ANSWER_GIF, pixel_translate);
 }
 
-/* --- Sensors ---------------------------------------------------------------------------------- */
+/* --- Sensors --------------------------------------------------------------------------------- */
 
 static void sensors_form_of_query(struct http_request *request, struct sensors_form *ret)
 {
@@ -519,7 +519,7 @@ static void any_sensors(void *ctx, struct http_request *request)
     passage_start(ctx, request, sensors_work);
 }
 
-/* --- our own ---------------------------------------------------------------------------------- */
+/* --- our own --------------------------------------------------------------------------------- */
 
 /* Only a hint that saves a parse: one event a line is found without it too. */
 static bool lines_announced(struct str type)
@@ -564,7 +564,7 @@ static void post_own(void *ctx, struct http_request *request)
     passage_start(ctx, request, own_work);
 }
 
-/* --- settings --------------------------------------------------------------------------------- */
+/* --- settings -------------------------------------------------------------------------------- */
 
 static const struct route *settings_route(void);
 
@@ -600,7 +600,7 @@ static void get_source_config(void *ctx, struct http_request *request)
     page_reply(ctx, request, key.n > 0 ? key : http_query(request, "writeKey"), false);
 }
 
-/* --- routes ----------------------------------------------------------------------------------- */
+/* --- routes ---------------------------------------------------------------------------------- */
 
 static const struct route routes[] = {
 #define X(method, pattern, handler, scope, audit, body)                                            \

@@ -1,15 +1,15 @@
-/* collect.h - the public door: every protocol is translated into the one envelope, and a 2xx means it is
- * on the disk.
+/* collect.h - the public door: every protocol is translated into the one envelope, and a 2xx means
+ * it is on the disk.
  *
- * Segment HTTP tracking API (and RudderStack, which differs little), 神策 /sa and /sa.gif, and our own
- * POST /api/v1/batch, which answers per event. Steps of a request: key → body (sniffed, inflated) → JSON
- * → translate each item → privacy gate → frames → journal → answer after the sync. One bad item never
- * refuses the others: it becomes a LOG_QUARANTINE record with its raw bytes. 4xx makes SDKs throw events
- * away, so only a wrong key, a body over its limit or an unreadable whole body get one; a full disk or too
- * many bytes in flight is 503 + Retry-After.
+ * Segment HTTP tracking API (and RudderStack, which differs little), 神策 /sa and /sa.gif, and our
+ * own POST /api/v1/batch, which answers per event. Steps of a request: key → body (sniffed,
+ * inflated) → JSON → translate each item → privacy gate → frames → journal → answer after the sync.
+ * One bad item never refuses the others: it becomes a LOG_QUARANTINE record with its raw bytes. 4xx
+ * makes SDKs throw events away, so only a wrong key, a body over its limit or an unreadable whole
+ * body get one; a full disk or too many bytes in flight is 503 + Retry-After.
  *
- * Depends on: base, net, log, event, access, clean (known ids, times), privacy. Called by: app. Wire
- * formats: docs/api/openapi.yaml. */
+ * Depends on: base, net, log, event, access, clean (known ids, times), privacy. Called by: app.
+ * Wire formats: docs/api/openapi.yaml. */
 #ifndef COLLECT_COLLECT_H
 #define COLLECT_COLLECT_H
 

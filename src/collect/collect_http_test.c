@@ -1,5 +1,6 @@
 /* collect_http_test.c - the road of a request with everything real below it: server, keys, journal,
- * deduplication. What a client is answered, and that an answer 2xx means a record in the journal. */
+ * deduplication. What a client is answered, and that an answer 2xx means a record in the journal.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -121,11 +122,8 @@ static void start(uint64_t size_max)
     clean_start();
     const struct privacy_options privacy_options = {0};
     privacy = privacy_new(&privacy_options);
-    const struct collect_options collect_options = {.log = journal,
-                                                    .access = access_held,
-                                                    .clean = clean,
-                                                    .privacy = privacy,
-                                                    .rng = &rng};
+    const struct collect_options collect_options = {
+        .log = journal, .access = access_held, .clean = clean, .privacy = privacy, .rng = &rng};
     collect = collect_new(&collect_options);
     routes = collect_routes(&routes_count);
     const struct http_options http_options = {
@@ -174,7 +172,7 @@ static int teardown(void **state)
     return stop();
 }
 
-/* --- a client ----------------------------------------------------------------------------------- */
+/* --- a client -------------------------------------------------------------------------------- */
 
 static void send_all(int fd, struct str bytes)
 {
@@ -267,14 +265,14 @@ static int records_clean(void)
 #define TRACK "{\"type\":\"track\",\"event\":\"E\",\"userId\":\"u\"}"
 #define BATCH "{\"batch\":[" TRACK "," TRACK ",{\"type\":\"track\",\"userId\":\"u\"}]}"
 
-/* --- Segment ------------------------------------------------------------------------------------ */
+/* --- Segment --------------------------------------------------------------------------------- */
 
 static void a_2xx_is_in_the_journal(void **state)
 {
     (void)state;
     uint64_t before = log_end(journal);
-    int code = ask("POST", "/v1/batch", header_with("Authorization: Bearer ", &write_key),
-                   STR(BATCH));
+    int code =
+        ask("POST", "/v1/batch", header_with("Authorization: Bearer ", &write_key), STR(BATCH));
     assert_int_equal(code, 200);
     assert_string_equal(answer_body(), "{\"success\":true}");
     assert_true(answered("X-Rejected: 1\r\n"));
@@ -308,18 +306,17 @@ static void every_form_of_a_key_is_taken(void **state)
         memcpy(to, "\r\n", 3);
         assert_int_equal(ask("POST", "/v1/t", encoded, STR(TRACK)), 200);
     }
-    assert_int_equal(ask("POST", "/v1/t", header_with("X-Write-Key: ", &write_key), STR(TRACK)), 200);
-    assert_int_equal(ask("POST", path_with("/beacon/v1/batch?writeKey=", &write_key), "",
-                         STR(BATCH)),
+    assert_int_equal(ask("POST", "/v1/t", header_with("X-Write-Key: ", &write_key), STR(TRACK)),
                      200);
+    assert_int_equal(
+        ask("POST", path_with("/beacon/v1/batch?writeKey=", &write_key), "", STR(BATCH)), 200);
     snprintf(body, sizeof body, "{\"writeKey\":\"" STR_FMT "\",\"event\":\"E\",\"userId\":1}",
              STR_ARG(key));
     assert_int_equal(ask("POST", "/v1/t", "", str_of(body)), 200);
     /* An OAuth token beside the body's key. */
     assert_int_equal(ask("POST", "/v1/t", "Authorization: Bearer abc\r\n", str_of(body)), 200);
-    assert_int_equal(ask("POST", "/v1/t", header_with("Authorization: Bearer ", &collect_key),
-                         STR(TRACK)),
-                     200);
+    assert_int_equal(
+        ask("POST", "/v1/t", header_with("Authorization: Bearer ", &collect_key), STR(TRACK)), 200);
     assert_int_equal(records_clean(), 8);
 }
 
@@ -329,9 +326,8 @@ static void a_wrong_key_is_401_and_the_page_may_read_it(void **state)
     assert_int_equal(ask("POST", "/v1/t", "Origin: https://a.cn\r\n", STR(TRACK)), 401);
     assert_true(answered("Access-Control-Allow-Origin: https://a.cn\r\n"));
     assert_true(answered("Access-Control-Allow-Credentials: true\r\n"));
-    assert_int_equal(ask("POST", "/v1/t", header_with("Authorization: Bearer ", &read_key),
-                         STR(TRACK)),
-                     403);
+    assert_int_equal(
+        ask("POST", "/v1/t", header_with("Authorization: Bearer ", &read_key), STR(TRACK)), 403);
     assert_int_equal(ask("POST", "/api/v1/batch", "", STR("{}")), 401);
     assert_int_equal(records_clean(), 0);
 }
@@ -366,9 +362,8 @@ static void settings_let_the_browser_sdks_start(void **state)
     assert_true(answered("\"apiHost\":\"cdp.example.cn/v1\""));
     assert_true(answered((const char *)path_with("\"apiKey\":\"", &write_key)));
     assert_int_equal(ask("GET", "/v1/projects/nobody/settings", "", STR("")), 401);
-    assert_int_equal(ask("GET", path_with("/sourceConfig/?p=npm&writeKey=", &write_key), "",
-                         STR("")),
-                     200);
+    assert_int_equal(
+        ask("GET", path_with("/sourceConfig/?p=npm&writeKey=", &write_key), "", STR("")), 200);
     assert_true(answered("\"name\":\"shop\""));
     assert_true(answered("\"destinations\":[]"));
     assert_int_equal(ask("POST", "/v1/m", "", STR("{\"series\":[]}")), 200);
@@ -380,8 +375,10 @@ static void a_pixel_is_an_event(void **state)
 {
     (void)state;
     char path[600];
-    snprintf(path, sizeof path, "/pixel/v1/track?writeKey=" STR_FMT
-             "&anonymousId=a&event=Email%%20Opened&url=https%%3A%%2F%%2Fa.cn", STR_ARG(buf_view(&write_key)));
+    snprintf(path, sizeof path,
+             "/pixel/v1/track?writeKey=" STR_FMT
+             "&anonymousId=a&event=Email%%20Opened&url=https%%3A%%2F%%2Fa.cn",
+             STR_ARG(buf_view(&write_key)));
     assert_int_equal(ask("GET", path, "", STR("")), 200);
     assert_true(answered("image/gif"));
     assert_memory_equal(answer_body(), "GIF89a", 6);
@@ -431,10 +428,12 @@ static void bodies_are_sniffed_and_bounded(void **state)
     buf_done(&large);
 }
 
-/* --- 神策 --------------------------------------------------------------------------------------- */
+/* --- 神策 --------------------------------------------------------------------------------------
+ */
 
 #define DATA                                                                                       \
-    "data=eyJkaXN0aW5jdF9pZCI6InUxIiwidGltZSI6MTQzNDU1NjkzNTAwMCwidHlwZSI6InRyYWNrIiwiZXZlbnQiOiJW" \
+    "data="                                                                                        \
+    "eyJkaXN0aW5jdF9pZCI6InUxIiwidGltZSI6MTQzNDU1NjkzNTAwMCwidHlwZSI6InRyYWNrIiwiZXZlbnQiOiJW"     \
     "aWV3UHJvZHVjdCIsInByb3BlcnRpZXMiOnsiJGxpYiI6ImpzIn19&ext=crc%3D"
 
 static void sensors_get_and_post_are_taken(void **state)
@@ -484,7 +483,7 @@ static void debug_says_what_is_wrong_and_a_dry_run_keeps_nothing(void **state)
     assert_true(log_end(journal) > before);
 }
 
-/* --- our own ------------------------------------------------------------------------------------ */
+/* --- our own --------------------------------------------------------------------------------- */
 
 static void the_own_batch_answers_per_event(void **state)
 {
@@ -495,7 +494,8 @@ static void the_own_batch_answers_per_event(void **state)
                           "{\"categoryPreferences\":{\"analytics\":false}}}},5]}");
     assert_int_equal(ask("POST", "/api/v1/batch", headers, body), 200);
     char want[200];
-    snprintf(want, sizeof want, "{\"message_id\":\"a\",\"status\":\"stored\",\"position\":\"0:%u\"}",
+    snprintf(want, sizeof want,
+             "{\"message_id\":\"a\",\"status\":\"stored\",\"position\":\"0:%u\"}",
              (unsigned)LOG_FIRST_OFFSET);
     assert_true(answered(want));
     assert_true(answered("{\"message_id\":\"b\",\"status\":\"denied\"}"));
@@ -503,9 +503,8 @@ static void the_own_batch_answers_per_event(void **state)
     assert_true(answered("X-Rejected: 2\r\n"));
     assert_int_equal(records_clean(), 1);
     uint64_t end = log_end(journal);
-    assert_int_equal(ask("POST", "/api/v1/batch", headers,
-                         STR("{\"name\":\"A\",\"message_id\":\"a\"}")),
-                     200);
+    assert_int_equal(
+        ask("POST", "/api/v1/batch", headers, STR("{\"name\":\"A\",\"message_id\":\"a\"}")), 200);
     assert_true(answered("{\"message_id\":\"a\",\"status\":\"duplicate\"}"));
     assert_int_equal(log_end(journal), end);
 }
@@ -516,17 +515,16 @@ static void lines_are_a_batch_too(void **state)
     char headers[600];
     snprintf(headers, sizeof headers, "%sContent-Type: application/x-ndjson\r\n",
              header_with("Authorization: Bearer ", &write_key));
-    assert_int_equal(ask("POST", "/api/v1/batch", headers,
-                         STR("{\"name\":\"A\"}\n{\"name\":\"B\"}\n")),
-                     200);
+    assert_int_equal(
+        ask("POST", "/api/v1/batch", headers, STR("{\"name\":\"A\"}\n{\"name\":\"B\"}\n")), 200);
     assert_int_equal(records_clean(), 2);
 }
 
 static void a_full_journal_is_503_and_never_4xx(void **state)
 {
     (void)state;
-    static const char *const paths[] = {"/v1/t?writeKey=", "/sa?project=", "/sa.gif?project=",
-                                        "/api/v1/batch?writeKey="};
+    static const char *const paths[] = {
+        "/v1/t?writeKey=", "/sa?project=", "/sa.gif?project=", "/api/v1/batch?writeKey="};
     static const char *const bodies[] = {TRACK, DATA, DATA, "{\"name\":\"A\"}"};
     for (size_t i = 0; i < 4; i++) {
         assert_int_equal(ask("POST", path_with(paths[i], &write_key), "Origin: https://a.cn\r\n",
@@ -558,8 +556,7 @@ int main(void)
         TEST(debug_says_what_is_wrong_and_a_dry_run_keeps_nothing),
         TEST(the_own_batch_answers_per_event),
         TEST(lines_are_a_batch_too),
-        cmocka_unit_test_setup_teardown(a_full_journal_is_503_and_never_4xx, setup_busy,
-                                        teardown),
+        cmocka_unit_test_setup_teardown(a_full_journal_is_503_and_never_4xx, setup_busy, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* collect_test.c - what each protocol's items become, and that one bad item never refuses the others.
- * No server: translators and intake alone. */
+/* collect_test.c - what each protocol's items become, and that one bad item never refuses the
+ * others. No server: translators and intake alone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -121,7 +121,7 @@ static void is(struct str text, const char *want)
     assert_string_equal(copy, want);
 }
 
-/* --- the journal's frames, walked as docs/format/journal.md draws them ------------------------ */
+/* --- the journal's frames, walked as docs/format/journal.md draws them ----------------------- */
 
 struct frame {
     uint32_t length;
@@ -183,7 +183,7 @@ static void take_own(struct str body)
         assert_true(collect_own_take_lines(&intake, body));
 }
 
-/* --- Segment ---------------------------------------------------------------------------------- */
+/* --- Segment --------------------------------------------------------------------------------- */
 
 static void six_types_become_six_events(void **state)
 {
@@ -220,13 +220,15 @@ static void six_types_become_six_events(void **state)
     is(event.identifiers[1].value, "anon-1");
     assert_int_equal(event.identifiers[1].type, IDENTIFIER_ANONYMOUS_ID);
     /* None of its own context: the batch's, as it was written. */
-    is(event.context, "{\"channel\":\"server\",\"library\":{\"name\":\"outer\",\"flavour\":\"x\"}}");
+    is(event.context,
+       "{\"channel\":\"server\",\"library\":{\"name\":\"outer\",\"flavour\":\"x\"}}");
 }
 
 static void a_browser_page_and_a_rudder_identify_are_read(void **state)
 {
     (void)state;
-    assert_int_equal(translate(collect_segment_event, parse_file("segment_page.json")), REASON_NONE);
+    assert_int_equal(translate(collect_segment_event, parse_file("segment_page.json")),
+                     REASON_NONE);
     assert_string_equal(who(), "user_id:u-1001 "
                                "anonymous_id:51004aa0-7f26-4da5-b343-a9ab5cfc12b6");
     assert_int_equal(got.event.type, EVENT_PAGE);
@@ -322,11 +324,12 @@ static void bad_bytes_quarantine_their_item_only(void **state)
 static void half_an_emoji_becomes_a_replacement_character(void **state)
 {
     (void)state;
-    take_segment(STR("{\"batch\":[" EVENT("a\\ud83d") "," EVENT("\\ude00b") ","
-                     EVENT("\\ud83d\\ude00\\\\ud83d") "]}"));
+    take_segment(STR("{\"batch\":[" EVENT("a\\ud83d") "," EVENT("\\ude00b") "," EVENT(
+        "\\ud83d\\ude00\\\\ud83d") "]}"));
     assert_int_equal(intake.events, 3);
     is(stored(0).name, "a\xef\xbf\xbd");
-    is(stored(1).name, "\xef\xbf\xbd" "b");
+    is(stored(1).name, "\xef\xbf\xbd"
+                       "b");
     is(stored(2).name, "\xf0\x9f\x98\x80\\ud83d");
 }
 
@@ -423,20 +426,21 @@ static void a_huge_shared_context_is_not_multiplied(void **state)
     buf_done(&body);
 }
 
-/* --- the gate --------------------------------------------------------------------------------- */
+/* --- the gate -------------------------------------------------------------------------------- */
 
-#define CONSENT(answer)                                                                            \
-    "\"context\":{\"consent\":{\"categoryPreferences\":{\"Analytics\":" answer "}}}"
+#define NO "\"context\":{\"consent\":{\"categoryPreferences\":{\"Analytics\":false}}}"
+#define YES "\"context\":{\"consent\":{\"categoryPreferences\":{\"Analytics\":true}}}"
 
 static void denied_is_not_stored_in_any_form(void **state)
 {
     (void)state;
     const struct privacy_options options = {0};
     intake.privacy = privacy_new(&options);
-    take_segment(STR("{\"batch\":[{\"type\":\"track\",\"event\":\"A\",\"userId\":\"u\"," CONSENT(
-        "false") "},{\"type\":\"track\",\"userId\":\"secret\"," CONSENT("false") "},"
-                 "{\"type\":\"track\",\"event\":\"\xff\",\"userId\":\"secret\"," CONSENT("false") "},"
-                 "{\"type\":\"track\",\"event\":\"B\",\"userId\":\"u\"," CONSENT("true") "}]}"));
+    take_segment(STR("{\"batch\":["
+                     "{\"type\":\"track\",\"event\":\"A\",\"userId\":\"u\"," NO "},"
+                     "{\"type\":\"track\",\"userId\":\"secret\"," NO "},"
+                     "{\"type\":\"track\",\"event\":\"\xff\",\"userId\":\"secret\"," NO "},"
+                     "{\"type\":\"track\",\"event\":\"B\",\"userId\":\"u\"," YES "}]}"));
     assert_int_equal(intake.denied, 3);
     assert_int_equal(intake.records, 1);
     is(stored(0).name, "B");
@@ -449,20 +453,23 @@ static void a_batch_may_say_no_for_all_and_an_item_yes(void **state)
     const struct privacy_options options = {0};
     intake.privacy = privacy_new(&options);
     intake.gpc = true;
-    take_segment(STR("{" CONSENT("false") ",\"batch\":[" EVENT("A") ",{\"type\":\"track\","
-                     "\"event\":\"B\",\"userId\":\"u\"," CONSENT("true") "}]}"));
+    take_segment(STR("{" NO ",\"batch\":[" EVENT(
+        "A") ","
+             "{\"type\":\"track\",\"event\":\"B\",\"userId\":\"u\"," YES "}]}"));
     assert_int_equal(intake.denied, 1);
     assert_int_equal(intake.events, 1);
     is(stored(0).name, "B");
 }
 
-/* --- 神策 --------------------------------------------------------------------------------------- */
+/* --- 神策 --------------------------------------------------------------------------------------
+ */
 
 static void the_published_vectors_fit(void **state)
 {
     (void)state;
-    struct str plain = STR("eyJkaXN0aW5jdF9pZCI6InUxIiwidGltZSI6MTQzNDU1NjkzNTAwMCwidHlwZSI6InRyYWNr"
-                           "IiwiZXZlbnQiOiJWaWV3UHJvZHVjdCIsInByb3BlcnRpZXMiOnsiJGxpYiI6ImpzIn19");
+    struct str plain =
+        STR("eyJkaXN0aW5jdF9pZCI6InUxIiwidGltZSI6MTQzNDU1NjkzNTAwMCwidHlwZSI6InRyYWNr"
+            "IiwiZXZlbnQiOiJWaWV3UHJvZHVjdCIsInByb3BlcnRpZXMiOnsiJGxpYiI6ImpzIn19");
     struct str chinese = STR("eyJkaXN0aW5jdF9pZCI6InUxIiwicHJvcGVydGllcyI6eyLln47luIIiOiLplb/"
                              "mspkifX0=");
     assert_int_equal(collect_java_hash(plain), 2136311181);
@@ -526,18 +533,21 @@ static void records_of_every_kind_are_read(void **state)
 static void a_retry_has_the_same_id(void **state)
 {
     (void)state;
-    assert_int_equal(sensors("{\"type\":\"track\",\"event\":\"E\",\"distinct_id\":\"a\",\"time\":1795341283811,"
-                             "\"_track_id\":9,\"_flush_time\":1795341283815}"),
-                     REASON_NONE);
+    assert_int_equal(
+        sensors("{\"type\":\"track\",\"event\":\"E\",\"distinct_id\":\"a\",\"time\":1795341283811,"
+                "\"_track_id\":9,\"_flush_time\":1795341283815}"),
+        REASON_NONE);
     struct str first = arena_copy(&door.arena, got.event.message_id);
     assert_int_equal(first.n, 32);
-    assert_int_equal(sensors("{\"type\":\"track\",\"event\":\"E\",\"distinct_id\":\"a\",\"time\":1795341283811,"
-                             "\"_track_id\":9,\"_flush_time\":1795341289999}"),
-                     REASON_NONE);
+    assert_int_equal(
+        sensors("{\"type\":\"track\",\"event\":\"E\",\"distinct_id\":\"a\",\"time\":1795341283811,"
+                "\"_track_id\":9,\"_flush_time\":1795341289999}"),
+        REASON_NONE);
     assert_true(str_eq(first, got.event.message_id));
-    assert_int_equal(sensors("{\"type\":\"track\",\"event\":\"E\",\"distinct_id\":\"a\",\"time\":1795341283811,"
-                             "\"_track_id\":8,\"_flush_time\":1795341283815}"),
-                     REASON_NONE);
+    assert_int_equal(
+        sensors("{\"type\":\"track\",\"event\":\"E\",\"distinct_id\":\"a\",\"time\":1795341283811,"
+                "\"_track_id\":8,\"_flush_time\":1795341283815}"),
+        REASON_NONE);
     assert_false(str_eq(first, got.event.message_id));
 }
 
@@ -580,7 +590,7 @@ static void transmissions_are_opened_whatever_they_say(void **state)
     struct str list = STR("[" RECORD "," RECORD "]");
     take_form((struct sensors_form){.data = base64_of(gzip_of(list)), .gzip = STR("1")});
     assert_int_equal(intake.events, 2);
-    take_form((struct sensors_form){.data = base64_of(gzip_of(list))}); /* gzip not said */
+    take_form((struct sensors_form){.data = base64_of(gzip_of(list))});          /* gzip not said */
     take_form((struct sensors_form){.data = base64_of(list), .gzip = STR("1")}); /* said wrongly */
     take_form((struct sensors_form){.data = STR(RECORD)}); /* not wrapped at all */
     assert_int_equal(intake.events, 7);
@@ -629,12 +639,15 @@ static void forms_and_base64_are_undone(void **state)
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
         assert_true(collect_base64(str_of(same[i]), &door.arena, &bytes));
         assert_int_equal(bytes.n, 4);
-        assert_memory_equal(bytes.p, "\xfb\xff\xbf" "a", 4);
+        assert_memory_equal(bytes.p,
+                            "\xfb\xff\xbf"
+                            "a",
+                            4);
     }
     assert_false(collect_base64(STR("a*b"), &door.arena, &bytes));
 }
 
-/* --- our own batch ---------------------------------------------------------------------------- */
+/* --- our own batch --------------------------------------------------------------------------- */
 
 static void the_own_door_is_strict(void **state)
 {
@@ -664,8 +677,9 @@ static void the_own_door_is_strict(void **state)
     assert_int_equal(own("{\"type\":\"profile\",\"operation\":\"divide\",\"identifiers\":"
                          "{\"user_id\":\"u\"}}"),
                      REASON_UNKNOWN_TYPE);
-    assert_int_equal(own("{\"type\":\"unbind\",\"identifiers\":{\"phone\":\"1\",\"user_id\":\"u\"}}"),
-                     REASON_NONE);
+    assert_int_equal(
+        own("{\"type\":\"unbind\",\"identifiers\":{\"phone\":\"1\",\"user_id\":\"u\"}}"),
+        REASON_NONE);
     assert_string_equal(who(), "phone:1 user_id:u"); /* the first is the one that leaves */
 }
 
@@ -706,7 +720,8 @@ static void an_answer_without_records_points_before_the_end(void **state)
 static void one_event_a_line_is_a_batch_too(void **state)
 {
     (void)state;
-    take_own(STR("{\"name\":\"A\"}\r\n\n{\"name\":\"B\",\"x\":\"\xff\"}\nnonsense\n{\"name\":\"C\"}"));
+    take_own(
+        STR("{\"name\":\"A\"}\r\n\n{\"name\":\"B\",\"x\":\"\xff\"}\nnonsense\n{\"name\":\"C\"}"));
     assert_int_equal(intake.events, 2);
     assert_int_equal(quarantined(1).reason, REASON_BAD_UTF8);
     assert_int_equal(quarantined(2).reason, REASON_NOT_JSON);
@@ -715,7 +730,7 @@ static void one_event_a_line_is_a_batch_too(void **state)
     assert_false(collect_own_take_lines(&intake, STR("nonsense\n{\"name\":\"C\"}")));
 }
 
-/* --- captured requests ------------------------------------------------------------------------ */
+/* --- captured requests ----------------------------------------------------------------------- */
 
 static const char *wire_path(const char *client)
 {
@@ -747,10 +762,10 @@ static void wire_sensors(yyjson_val *json)
 static void captured_requests_are_taken_whole(void **state)
 {
     (void)state;
-    static const char *const clients[] = {
-        "segment-analytics-node", "segment-analytics-next",     "rudderstack-sdk-node",
-        "rudderstack-analytics-js", "sensors-sa-sdk-javascript", "sensors-sa-sdk-miniprogram",
-        "sensors-sa-sdk-node"};
+    static const char *const clients[] = {"segment-analytics-node",    "segment-analytics-next",
+                                          "rudderstack-sdk-node",      "rudderstack-analytics-js",
+                                          "sensors-sa-sdk-javascript", "sensors-sa-sdk-miniprogram",
+                                          "sensors-sa-sdk-node"};
     for (size_t i = 0; i < sizeof clients / sizeof *clients; i++) {
         struct buf text;
         buf_init(&text, (size_t)1 << 20);
@@ -763,7 +778,8 @@ static void captured_requests_are_taken_whole(void **state)
         size_t k, n;
         yyjson_val *request;
         uint32_t before = intake.events;
-        yyjson_arr_foreach(yyjson_obj_get(yyjson_doc_get_root(doc), "requests"), k, n, request) {
+        yyjson_arr_foreach(yyjson_obj_get(yyjson_doc_get_root(doc), "requests"), k, n, request)
+        {
             yyjson_val *body = yyjson_obj_get(request, "body");
             if (yyjson_is_obj(body))
                 wire_segment(body);
@@ -776,7 +792,7 @@ static void captured_requests_are_taken_whole(void **state)
     assert_int_equal(intake.quarantined, 0);
 }
 
-/* --- speed ------------------------------------------------------------------------------------ */
+/* --- speed ----------------------------------------------------------------------------------- */
 
 static int64_t cpu_us(void)
 {
@@ -792,15 +808,16 @@ static void the_door_takes_500_bytes_in_microseconds(void **state)
     buf_init(&body, (size_t)1 << 20);
     buf_text(&body, "{\"batch\":[");
     for (int i = 0; i < 100; i++)
-        buf_fmt(&body,
-                "%s{\"type\":\"track\",\"messageId\":\"00000000-0000-4000-8000-%012d\",\"userId\":"
-                "\"user-%d\",\"anonymousId\":\"anon-%d\",\"event\":\"Product Viewed\",\"timestamp\":"
-                "\"2026-11-22T09:51:47.055Z\",\"properties\":{\"product_id\":\"SKU-%d\",\"name\":"
-                "\"Wool scarf, long, dark blue\",\"price\":199.5,\"quantity\":1,\"currency\":\"CNY\","
-                "\"category\":\"Accessories/Winter\",\"url\":\"https://shop.example.cn/p/%d\"},"
-                "\"context\":{\"page\":{\"path\":\"/p/1\",\"title\":\"Wool scarf\"},\"campaign\":"
-                "{\"source\":\"wechat\",\"name\":\"spring\"}}}",
-                i == 0 ? "" : ",", i, i, i, i, i);
+        buf_fmt(
+            &body,
+            "%s{\"type\":\"track\",\"messageId\":\"00000000-0000-4000-8000-%012d\",\"userId\":"
+            "\"user-%d\",\"anonymousId\":\"anon-%d\",\"event\":\"Product Viewed\",\"timestamp\":"
+            "\"2026-11-22T09:51:47.055Z\",\"properties\":{\"product_id\":\"SKU-%d\",\"name\":"
+            "\"Wool scarf, long, dark blue\",\"price\":199.5,\"quantity\":1,\"currency\":\"CNY\","
+            "\"category\":\"Accessories/Winter\",\"url\":\"https://shop.example.cn/p/%d\"},"
+            "\"context\":{\"page\":{\"path\":\"/p/1\",\"title\":\"Wool scarf\"},\"campaign\":"
+            "{\"source\":\"wechat\",\"name\":\"spring\"}}}",
+            i == 0 ? "" : ",", i, i, i, i, i);
     buf_text(&body, "],\"sentAt\":\"2026-11-22T09:51:48.000Z\"}");
     enum { ROUNDS = 300 };
     int64_t start = cpu_us();

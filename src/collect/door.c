@@ -1,13 +1,14 @@
 /* door.c - the memory and the JSON of one request at a time.
  *
- * A door is borrowed for one request and used again: parser pool, writer slots and arena stay warm, so
- * that an event costs no malloc.
+ * A door is borrowed for one request and used again: parser pool, writer slots and arena stay warm,
+ * so that an event costs no malloc.
  *
- * A whole body is parsed strictly, once. But one visitor's cut emoji or one deep item must not throw
- * away the 99 other events of a batch, as a 400 would. So a body that strict parsing refuses is read
- * again: lone surrogates are replaced by U+FFFD (JavaScript makes them by cutting a text in the middle
- * of an emoji), bytes that are no UTF-8 and any depth are let through, and then every single item is
- * judged by the strict parser alone. Only a text that is no JSON in any reading is refused whole.
+ * A whole body is parsed strictly, once. But one visitor's cut emoji or one deep item must not
+ * throw away the 99 other events of a batch, as a 400 would. So a body that strict parsing refuses
+ * is read again: lone surrogates are replaced by U+FFFD (JavaScript makes them by cutting a text in
+ * the middle of an emoji), bytes that are no UTF-8 and any depth are let through, and then every
+ * single item is judged by the strict parser alone. Only a text that is no JSON in any reading is
+ * refused whole.
  *
  * Invariant: no value reaches a translator that strict parsing has not passed. */
 #include "collect/collect_int.h"
@@ -86,7 +87,7 @@ void collect_door_reset(struct door *door)
     }
 }
 
-/* --- writing ---------------------------------------------------------------------------------- */
+/* --- writing --------------------------------------------------------------------------------- */
 
 static void *slot_grow(void *ctx, void *old, size_t old_size, size_t size)
 {
@@ -143,7 +144,7 @@ struct str collect_door_text(struct door *door, yyjson_val *value)
     return text;
 }
 
-/* --- reading ---------------------------------------------------------------------------------- */
+/* --- reading --------------------------------------------------------------------------------- */
 
 /* 4 hexadecimal digits at `p`, or -1. */
 static int hex4(const char *p, const char *end)
@@ -240,7 +241,7 @@ enum event_reason collect_door_judge(struct door *door, yyjson_val *item, yyjson
     }
 }
 
-/* --- what every protocol has ------------------------------------------------------------------ */
+/* --- what every protocol has ----------------------------------------------------------------- */
 
 bool collect_time(struct door *door, yyjson_val *value, int64_t *ret_us)
 {

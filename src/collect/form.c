@@ -1,8 +1,9 @@
-/* form.c - application/x-www-form-urlencoded, base64 and 神策's check sum: the wrapping of its records.
+/* form.c - application/x-www-form-urlencoded, base64 and 神策's check sum: the wrapping of its
+ * records.
  *
- * Real clients differ: the mini-program labels a form as text/plain, some do not percent-code the '+' of
- * base64, so that it arrives as a blank, some use the URL alphabet. All of that can be undone without
- * doubt, so it is. What cannot goes into quarantine by the caller. */
+ * Real clients differ: the mini-program labels a form as text/plain, some do not percent-code the
+ * '+' of base64, so that it arrives as a blank, some use the URL alphabet. All of that can be
+ * undone without doubt, so it is. What cannot goes into quarantine by the caller. */
 #include "collect/collect_int.h"
 
 #include <sodium.h>

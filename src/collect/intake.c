@@ -1,19 +1,21 @@
 /* intake.c - what comes of each item: denied, quarantined, duplicate or a frame for the journal.
  *
- * The one place through which every protocol's items go, so that gate, limits and counts cannot differ
- * between them. The order is the rule:
+ * The one place through which every protocol's items go, so that gate, limits and counts cannot
+ * differ between them. The order is the rule:
  *
- *   1. The gate. Denied is not stored, in no form: so it comes before quarantine, which keeps raw bytes.
- *   2. The translation's verdict, then the size limit: quarantine keeps the item and the others go on.
+ *   1. The gate. Denied is not stored, in no form: so it comes before quarantine, which keeps raw
+ * bytes.
+ *   2. The translation's verdict, then the size limit: quarantine keeps the item and the others go
+ * on.
  *   3. Known ids (own batch only): the answer says duplicate and nothing is stored a second time.
  *   4. The frame.
  *
  * The answer of the own batch is written as the items go by; only positions are missing, which the
- * journal gives. A mark remembers each place where one belongs, so that the committer's thread, which
- * answers, has next to nothing to do.
+ * journal gives. A mark remembers each place where one belongs, so that the committer's thread,
+ * which answers, has next to nothing to do.
  *
- * Invariant: items = events + quarantined + denied + duplicates, but for the rest of a batch that is
- * too long, which is one quarantined item. */
+ * Invariant: items = events + quarantined + denied + duplicates, but for the rest of a batch that
+ * is too long, which is one quarantined item. */
 #include "collect/collect_int.h"
 
 #include "base/check.h"
@@ -169,8 +171,8 @@ void collect_intake_item(struct intake *intake, collect_translate *translate,
     yyjson_val *judged = strict ? item : NULL;
     enum event_reason reason = strict ? REASON_NONE : collect_door_judge(door, item, &judged);
     if (reason == REASON_NONE)
-        reason = yyjson_is_obj(judged) ? translate(door, head, judged, &translated)
-                                       : REASON_NOT_JSON;
+        reason =
+            yyjson_is_obj(judged) ? translate(door, head, judged, &translated) : REASON_NOT_JSON;
 
     intake->items++;
     yyjson_val *context = judged == NULL ? yyjson_obj_get(item, "context") : translated.context;
@@ -246,6 +248,7 @@ void collect_intake_answer(const struct intake *intake, uint64_t first, uint64_t
         position_put(answer, first + mark.at);
         from = mark.cut;
     }
-    buf_put(answer, results->p + from, results->n - from);
+    if (results->n > from)
+        buf_put(answer, results->p + from, results->n - from);
     buf_text(answer, "]}");
 }

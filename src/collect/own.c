@@ -1,17 +1,22 @@
-/* own.c - our own batch: the envelope itself as JSON, so that translating is little more than checking.
+/* own.c - our own batch: the envelope itself as JSON, so that translating is little more than
+ * checking.
  *
  *   {"events":[{"type":"track","name":"Order Completed","message_id":"…","identifiers":
  *   {"member_no":"17850","phone":["138…"]},"time":"2026-11-24T10:00:00Z","properties":{…}}]}
  *
  * or one event a line. Who writes to this door reads the answer, so it is stricter than the foreign
- * ones: an identifier type or operation that does not exist puts the event into quarantine instead of
- * being passed over in silence. An event about nobody is welcome where it says something about the
- * business (track, page, screen, group), and refused where all it does is change somebody. */
+ * ones: an identifier type or operation that does not exist puts the event into quarantine instead
+ * of being passed over in silence. An event about nobody is welcome where it says something about
+ * the business (track, page, screen, group), and refused where all it does is change somebody. */
 #include "collect/collect_int.h"
 
 static const char *const operations[EVENT_OPERATION_END] = {
-    [EVENT_NONE] = "",           [EVENT_SET] = "set",       [EVENT_SET_ONCE] = "set_once",
-    [EVENT_INCREMENT] = "increment", [EVENT_APPEND] = "append", [EVENT_UNSET] = "unset",
+    [EVENT_NONE] = "",
+    [EVENT_SET] = "set",
+    [EVENT_SET_ONCE] = "set_once",
+    [EVENT_INCREMENT] = "increment",
+    [EVENT_APPEND] = "append",
+    [EVENT_UNSET] = "unset",
     [EVENT_DELETE] = "delete",
 };
 
@@ -60,7 +65,8 @@ static bool identifiers_take(struct door *door, yyjson_val *ids, struct event *e
         return false;
     size_t i, n;
     yyjson_val *key, *value;
-    yyjson_obj_foreach(ids, i, n, key, value) {
+    yyjson_obj_foreach(ids, i, n, key, value)
+    {
         enum identifier_type type = identifier_type_of(json_str(key));
         if (type == IDENTIFIER_NONE)
             return false;
@@ -70,7 +76,8 @@ static bool identifiers_take(struct door *door, yyjson_val *ids, struct event *e
         }
         size_t j, m;
         yyjson_val *one;
-        yyjson_arr_foreach(value, j, m, one) {
+        yyjson_arr_foreach(value, j, m, one)
+        {
             add(door, event, type, one);
         }
     }
@@ -86,8 +93,8 @@ static bool needs_somebody(enum event_type type)
 static bool properties_take(struct door *door, yyjson_val *item, struct event *event)
 {
     yyjson_val *traits = yyjson_obj_get(item, "traits");
-    bool allowed = event->type == EVENT_IDENTIFY || event->type == EVENT_GROUP ||
-                   event->type == EVENT_PROFILE;
+    bool allowed =
+        event->type == EVENT_IDENTIFY || event->type == EVENT_GROUP || event->type == EVENT_PROFILE;
     if (traits != NULL && !allowed)
         return false;
     return collect_object(door, SLOT_PROPERTIES,
@@ -141,7 +148,7 @@ bool collect_own_take(struct intake *intake, yyjson_val *root, bool strict)
     return true;
 }
 
-/* --- one event a line ------------------------------------------------------------------------- */
+/* --- one event a line ------------------------------------------------------------------------ */
 
 /* The next line that is not blank; an empty text at the end. */
 static struct str line_next(struct str *rest)

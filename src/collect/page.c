@@ -1,17 +1,18 @@
 /* page.c - what clients ask before they send: preflights, settings, remote configuration.
  *
- * With a 404 for its settings analytics.js and RudderStack's browser SDK send nothing at all, so these
- * answers are as much a part of the door as the events. Exactly ONE integration is named: a second makes
- * analytics.js load the vendor's code. Preflights echo the asked headers, never a fixed list: retries
- * add headers, and a fixed list would lose exactly the repeated events. */
+ * With a 404 for its settings analytics.js and RudderStack's browser SDK send nothing at all, so
+ * these answers are as much a part of the door as the events. Exactly ONE integration is named: a
+ * second makes analytics.js load the vendor's code. Preflights echo the asked headers, never a
+ * fixed list: retries add headers, and a fixed list would lose exactly the repeated events. */
 #include "collect/collect_int.h"
 #include "collect/page.h"
 
 #define PAGE_MAX ((size_t)16 << 10)
 
-const struct str collect_gif = {"GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\4\1\0\0\0\0,\0\0\0\0\1\0"
-                                "\1\0\0\2\1D\0;",
-                                42};
+const struct str collect_gif = {
+    "GIF89a\1\0\1\0\x80\0\0\0\0\0\xff\xff\xff!\xf9\4\1\0\0\0\0,\0\0\0\0\1\0"
+    "\1\0\0\2\1D\0;",
+    42};
 
 void collect_cors(struct http_request *request)
 {

@@ -1,19 +1,20 @@
-/* segment.c - the Segment HTTP tracking API (and RudderStack's, which differs little) to our envelope.
+/* segment.c - the Segment HTTP tracking API (and RudderStack's, which differs little) to our
+ * envelope.
  *
- * Pure: an item in, an event or a reason out; no server, no clock. The rules, from the public spec and
- * from what real SDKs send (docs/api/openapi.yaml names the paths):
+ * Pure: an item in, an event or a reason out; no server, no clock. The rules, from the public spec
+ * and from what real SDKs send (docs/api/openapi.yaml names the paths):
  *
  *   identifiers  userId, anonymousId, previousId; for identify traits.email and .phone, for all but
  *                group context.traits' too; context.device.id, or .advertisingId where tracking is
- *                allowed; context.externalIds by type. properties.email of a track is NO identifier: a
- *                shop assistant may type in anybody's.
- *   traits       an identify without traits takes context.traits (RudderStack's browser SDK).
- *   category     of a page and groupId of a group go into the properties, which is where reports look.
- *   context      a batch's is merged under each item's: the item wins, member by member (RFC 7396, so
- *                null in the item takes a member away).
- *   dropped      integrations and _metadata: they talk to Segment, not to us.
+ *                allowed; context.externalIds by type. properties.email of a track is NO
+ * identifier: a shop assistant may type in anybody's. traits       an identify without traits takes
+ * context.traits (RudderStack's browser SDK). category     of a page and groupId of a group go into
+ * the properties, which is where reports look. context      a batch's is merged under each item's:
+ * the item wins, member by member (RFC 7396, so null in the item takes a member away). dropped
+ * integrations and _metadata: they talk to Segment, not to us.
  *
- * Names are looked at once: an item's members are sorted into a struct by a table, not searched for. */
+ * Names are looked at once: an item's members are sorted into a struct by a table, not searched
+ * for. */
 #include "collect/collect_int.h"
 
 #define SEGMENT_FIELDS(X)                                                                          \
@@ -69,7 +70,7 @@ static enum event_type type_of(struct str text)
     return 0;
 }
 
-/* --- identifiers ------------------------------------------------------------------------------ */
+/* --- identifiers ----------------------------------------------------------------------------- */
 
 static void add(struct door *door, struct event *event, enum identifier_type type,
                 yyjson_val *value)
@@ -115,10 +116,10 @@ static void add_context(struct door *door, struct event *event, yyjson_val *cont
         add(door, event, IDENTIFIER_DEVICE_ID, yyjson_obj_get(device, "advertisingId"));
 }
 
-/* --- context ---------------------------------------------------------------------------------- */
+/* --- context --------------------------------------------------------------------------------- */
 
-/* The batch's context under the item's. Both went through the depth limit, so the library's recursion
- * is bounded by it. */
+/* The batch's context under the item's. Both went through the depth limit, so the library's
+ * recursion is bounded by it. */
 static yyjson_val *context_merged(struct door *door, yyjson_val *under, yyjson_val *over)
 {
     yyjson_doc_free(door->merged);
@@ -144,7 +145,7 @@ static void context_take(struct door *door, const struct batch_head *head, yyjso
         ret->event.context = collect_door_write(door, SLOT_CONTEXT, ret->context);
 }
 
-/* --- the event -------------------------------------------------------------------------------- */
+/* --- the event ------------------------------------------------------------------------------- */
 
 static bool times_take(struct door *door, const struct batch_head *head,
                        const struct segment_item *fields, struct event *event)
@@ -229,7 +230,7 @@ enum event_reason collect_segment_event(struct door *door, const struct batch_he
     return event->identifiers_count == 0 ? REASON_NO_IDENTIFIER : REASON_NONE;
 }
 
-/* --- a body ----------------------------------------------------------------------------------- */
+/* --- a body ---------------------------------------------------------------------------------- */
 
 /* The batch's context, which the judge's next document would take away: parsed once more. */
 static enum event_reason context_judged(struct door *door, yyjson_val *context,
@@ -256,8 +257,7 @@ static enum event_reason head_take(struct intake *intake, yyjson_val *root, bool
         head->sent_us = 0; /* only a correction is lost */
     if (!yyjson_is_obj(context) || yyjson_obj_size(context) == 0)
         return REASON_NONE;
-    enum event_reason reason =
-        strict ? REASON_NONE : context_judged(door, context, &context);
+    enum event_reason reason = strict ? REASON_NONE : context_judged(door, context, &context);
     if (reason != REASON_NONE)
         return reason;
     head->context = context;
@@ -265,7 +265,8 @@ static enum event_reason head_take(struct intake *intake, yyjson_val *root, bool
     return head->context_text.n > intake->event_max ? REASON_TOO_LARGE : REASON_NONE;
 }
 
-bool collect_segment_take(struct intake *intake, enum event_type type, yyjson_val *root, bool strict)
+bool collect_segment_take(struct intake *intake, enum event_type type, yyjson_val *root,
+                          bool strict)
 {
     struct batch_head head = {.type = type};
     yyjson_val *batch = type == 0 && yyjson_is_obj(root) ? yyjson_obj_get(root, "batch") : NULL;

@@ -1,22 +1,21 @@
 /* sensors.c - 神策 (Sensors Data) records to our envelope.
  *
- * A transmission is base64 of JSON, perhaps gzipped before: one record or an array of them. Everything
- * that cannot be taken goes into quarantine and is answered 200, because the web SDK sends again what a
- * 4xx refuses, for ever (docs/api/openapi.yaml).
+ * A transmission is base64 of JSON, perhaps gzipped before: one record or an array of them.
+ * Everything that cannot be taken goes into quarantine and is answered 200, because the web SDK
+ * sends again what a 4xx refuses, for ever (docs/api/openapi.yaml).
  *
- *   who      identities by the table below. distinct_id is the user's where login_id, $is_login_id or
- *            $identity_login_id say so, else the anonymous one. Server SDKs of identity version 3 write
+ *   who      identities by the table below. distinct_id is the user's where login_id, $is_login_id
+ * or $identity_login_id say so, else the anonymous one. Server SDKs of identity version 3 write
  *            "key+value" of an identity into distinct_id: that is no identifier of its own.
- *   sign-up  track_signup binds original_id and login. Old SDKs mark no event as the user's, so there
- *            the login is bound as an anonymous id too: 神策's server looks it up in both roles.
- *   unbind   the identities alone: the first leaves the others; one alone leaves any other.
- *   time     `time` is the event's, `_flush_time` the moment of sending.
- *   id       there is none: the hash of the record without _flush_time, which is all that a retry changes.
- *   kept     properties as they are, $-names too. The library, the campaign and identities of a kind we
- *            do not know stand in the context.
+ *   sign-up  track_signup binds original_id and login. Old SDKs mark no event as the user's, so
+ * there the login is bound as an anonymous id too: 神策's server looks it up in both roles. unbind
+ * the identities alone: the first leaves the others; one alone leaves any other. time     `time` is
+ * the event's, `_flush_time` the moment of sending. id       there is none: the hash of the record
+ * without _flush_time, which is all that a retry changes. kept     properties as they are, $-names
+ * too. The library, the campaign and identities of a kind we do not know stand in the context.
  *
- * item_* and detail_* are about things, not about people: quarantined as unknown until the catalogue
- * takes them. */
+ * item_* and detail_* are about things, not about people: quarantined as unknown until the
+ * catalogue takes them. */
 #include "collect/collect_int.h"
 
 #include <stdlib.h>
@@ -45,9 +44,12 @@ static const struct {
     const char *name;
     enum identifier_type type;
 } more_identities[] = {
-    {"$identity_cookie_id", IDENTIFIER_ANONYMOUS_ID}, {"$identity_mp_id", IDENTIFIER_ANONYMOUS_ID},
-    {"$identity_idfv", IDENTIFIER_DEVICE_ID},         {"$identity_idfa", IDENTIFIER_DEVICE_ID},
-    {"$identity_android_uuid", IDENTIFIER_DEVICE_ID}, {"$identity_oaid", IDENTIFIER_DEVICE_ID},
+    {"$identity_cookie_id", IDENTIFIER_ANONYMOUS_ID},
+    {"$identity_mp_id", IDENTIFIER_ANONYMOUS_ID},
+    {"$identity_idfv", IDENTIFIER_DEVICE_ID},
+    {"$identity_idfa", IDENTIFIER_DEVICE_ID},
+    {"$identity_android_uuid", IDENTIFIER_DEVICE_ID},
+    {"$identity_oaid", IDENTIFIER_DEVICE_ID},
     {"mobile", IDENTIFIER_PHONE},
 };
 
@@ -69,7 +71,7 @@ static enum identifier_type identity_type_of(struct str name)
     return identifier_type_of(name);
 }
 
-/* --- who -------------------------------------------------------------------------------------- */
+/* --- who ------------------------------------------------------------------------------------- */
 
 /* True when `text` is "key+value" of one of the identities. */
 static bool composed(struct door *door, yyjson_val *identities, struct str text)
@@ -78,7 +80,8 @@ static bool composed(struct door *door, yyjson_val *identities, struct str text)
     yyjson_val *key, *value;
     if (!yyjson_is_obj(identities) || memchr(text.p, '+', text.n) == NULL)
         return false;
-    yyjson_obj_foreach(identities, i, n, key, value) {
+    yyjson_obj_foreach(identities, i, n, key, value)
+    {
         struct str name = json_str(key), id = collect_door_text(door, value);
         if (text.n == name.n + 1 + id.n && str_starts(text, name) && text.p[name.n] == '+' &&
             memcmp(text.p + name.n + 1, id.p, id.n) == 0)
@@ -96,7 +99,8 @@ static bool identities_take(struct door *door, yyjson_val *identities, struct ev
     bool login = false;
     if (!yyjson_is_obj(identities))
         return false;
-    yyjson_obj_foreach(identities, i, n, key, value) {
+    yyjson_obj_foreach(identities, i, n, key, value)
+    {
         enum identifier_type type = identity_type_of(json_str(key));
         struct str text = collect_door_text(door, value);
         if (type != IDENTIFIER_NONE) {
@@ -141,14 +145,17 @@ static void who_take(struct door *door, yyjson_val *item, bool signup, struct ev
         add(door, identities, event, IDENTIFIER_ANONYMOUS_ID, yyjson_obj_get(item, "original_id"));
 }
 
-/* --- context ---------------------------------------------------------------------------------- */
+/* --- context --------------------------------------------------------------------------------- */
 
 static struct str channel_of(struct str lib)
 {
     static const struct {
         const char *lib, *channel;
-    } channels[] = {{"js", "web"},   {"Android", "app"},    {"iOS", "app"},
-                    {"HarmonyOS", "app"}, {"MiniProgram", "miniprogram"}};
+    } channels[] = {{"js", "web"},
+                    {"Android", "app"},
+                    {"iOS", "app"},
+                    {"HarmonyOS", "app"},
+                    {"MiniProgram", "miniprogram"}};
     for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)
         if (str_is(lib, channels[i].lib))
             return str_of(channels[i].channel);
@@ -199,7 +206,7 @@ static struct str context_make(struct door *door, yyjson_val *item, struct str u
     return out->n > 2 ? buf_view(out) : STR("");
 }
 
-/* --- the record ------------------------------------------------------------------------------- */
+/* --- the record ------------------------------------------------------------------------------ */
 
 /* Hex of the hash of the record without _flush_time. */
 static struct str message_id_make(struct door *door, yyjson_val *item)
@@ -209,7 +216,8 @@ static struct str message_id_make(struct door *door, yyjson_val *item)
     yyjson_val *key, *value;
     buf_reset(out);
     buf_char(out, '{');
-    yyjson_obj_foreach(item, i, n, key, value) {
+    yyjson_obj_foreach(item, i, n, key, value)
+    {
         if (yyjson_equals_str(key, "_flush_time"))
             continue;
         json_put_comma(out);
@@ -271,7 +279,7 @@ enum event_reason collect_sensors_event(struct door *door, const struct batch_he
     return event->identifiers_count == 0 ? REASON_NO_IDENTIFIER : REASON_NONE;
 }
 
-/* --- the transmission ------------------------------------------------------------------------- */
+/* --- the transmission ------------------------------------------------------------------------ */
 
 static bool refused(struct sensors_opened *ret, enum event_reason reason, struct str raw)
 {

@@ -1,16 +1,15 @@
 /* build.c - rows to events: one event per row, or one per group of rows (an invoice and its lines).
  *
- * Rows of a group need not stand together, but near: up to IMPORT_GROUPS_OPEN groups are open at once,
- * and the one that has waited longest is closed when a new one needs its place. No line is thrown away:
- * a group that comes back after it was closed, or that outgrows an event, goes on in a second event,
- * whose id ends in "#2". The file decides that alone, so a second import of it makes the same ids and
- * adds nothing.
+ * Rows of a group need not stand together, but near: up to IMPORT_GROUPS_OPEN groups are open at
+ * once, and the one that has waited longest is closed when a new one needs its place. No line is
+ * thrown away: a group that comes back after it was closed, or that outgrows an event, goes on in a
+ * second event, whose id ends in "#2". The file decides that alone, so a second import of it makes
+ * the same ids and adds nothing.
  *
- *   message id   name:key:key…, with ':', '#' and '\' in a key escaped; longer than the limit: its hash.
- *                No key, or an empty one: name:SHA-256 of the file:line.
- *   of a group   identifiers, time and text properties are of its first row that has them.
- *   a sum        adds the product of its columns over the rows; a row where one is no number counts as
- *                nothing there and is kept with its texts.
+ *   message id   name:key:key…, with ':', '#' and '\' in a key escaped; longer than the limit: its
+ * hash. No key, or an empty one: name:SHA-256 of the file:line. of a group   identifiers, time and
+ * text properties are of its first row that has them. a sum        adds the product of its columns
+ * over the rows; a row where one is no number counts as nothing there and is kept with its texts.
  *
  * Invariant: every row is in exactly one event, and no two events of a file share an id. */
 #include "import/import_int.h"
@@ -82,7 +81,7 @@ void import_builder_free(struct builder *builder)
     free(builder);
 }
 
-/* --- ids -------------------------------------------------------------------------------------- */
+/* --- ids ------------------------------------------------------------------------------------- */
 
 static void id_part(struct buf *id, struct str text)
 {
@@ -135,7 +134,7 @@ static enum status id_make(struct builder *builder, const struct csv *csv, struc
     return ST_OK;
 }
 
-/* --- one row into a group --------------------------------------------------------------------- */
+/* --- one row into a group -------------------------------------------------------------------- */
 
 static struct str name_of(const struct mapping *mapping, const struct csv *csv)
 {
@@ -181,8 +180,8 @@ static void values_write(const struct value *values, int count, const struct csv
                          struct buf *out)
 {
     for (int i = 0; i < count; i++)
-        if (values[i].kind != VALUE_SUM && (values[i].kind == VALUE_CONSTANT ||
-                                            csv->fields[values[i].columns[0]].n > 0))
+        if (values[i].kind != VALUE_SUM &&
+            (values[i].kind == VALUE_CONSTANT || csv->fields[values[i].columns[0]].n > 0))
             value_write(&values[i], csv, out);
 }
 
@@ -237,8 +236,8 @@ static void row_add(const struct mapping *mapping, struct group *group, const st
     for (int i = 0; i < mapping->identifiers_count; i++) {
         struct str value = csv->fields[mapping->identifiers[i].column];
         if (value.n > 0 && (group->identified & 1u << i) == 0) {
-            json_put_member_str(&group->identifiers,
-                                identifier_name(mapping->identifiers[i].type), value);
+            json_put_member_str(&group->identifiers, identifier_name(mapping->identifiers[i].type),
+                                value);
             group->identified |= 1u << i;
         }
     }
@@ -253,7 +252,7 @@ static void row_add(const struct mapping *mapping, struct group *group, const st
     }
 }
 
-/* --- a group into an event -------------------------------------------------------------------- */
+/* --- a group into an event ------------------------------------------------------------------- */
 
 static enum status group_close(struct builder *builder, struct group *group, struct err *err)
 {

@@ -1,8 +1,8 @@
 /* csv.c - bytes to rows: RFC 4180, UTF-8 with or without a byte order mark, any line end.
  *
  * A window of bytes holds at least the row in hand. Fields are found first and their doubled quotes
- * undone after the whole row is there, in place: so a row that the window cuts can be looked at again
- * when more bytes have come. Nothing is copied otherwise.
+ * undone after the whole row is there, in place: so a row that the window cuts can be looked at
+ * again when more bytes have come. Nothing is copied otherwise.
  *
  * A quote inside a field that does not start with one is kept as it is (5" TV). A quoted field that
  * goes on after its closing quote, or never ends, is no CSV: the error names line and column. */
@@ -166,9 +166,10 @@ static enum status row_bad(const struct csv *csv, struct err *err)
     if (csv->count == IMPORT_COLUMNS_MAX)
         return err_set(err, ST_INVALID, "line %llu has more than %d columns",
                        (unsigned long long)csv->line_next, IMPORT_COLUMNS_MAX);
-    return err_set(err, ST_INVALID, "line %llu, column %zu is no CSV: a quoted field must end with "
-                   "a quote and then a delimiter", (unsigned long long)csv->line_next,
-                   csv->count + 1);
+    return err_set(err, ST_INVALID,
+                   "line %llu, column %zu is no CSV: a quoted field must end with "
+                   "a quote and then a delimiter",
+                   (unsigned long long)csv->line_next, csv->count + 1);
 }
 
 enum status import_csv_next(struct csv *csv, bool *ret_any, struct err *err)

@@ -1,7 +1,8 @@
 /* decimal.c - exact sums of products of decimal texts.
  *
- * 3 × 2.55 is 7.65 and the sum of 541,909 of them must be right in the last digit, so a number is an
- * integer and the place of its point, in 128 bits. What does not fit is an outcome, never a rounding. */
+ * 3 × 2.55 is 7.65 and the sum of 541,909 of them must be right in the last digit, so a number is
+ * an integer and the place of its point, in 128 bits. What does not fit is an outcome, never a
+ * rounding. */
 #include "import/decimal.h"
 
 #include "base/json.h"

@@ -1,9 +1,10 @@
 /* import.c - a file to the server's own door, each event exactly once.
  *
- * One batch is under way at a time and is repeated, byte for byte, until an answer came: a cut connection
- * or a 503 leaves unknown what was stored, but the message ids are made of the file, so the door or the
- * pipeline drops what it has. Any other refusal ends the import with the server's words: what was sent
- * stays, and a second run goes on where this one failed, for the same reason. */
+ * One batch is under way at a time and is repeated, byte for byte, until an answer came: a cut
+ * connection or a 503 leaves unknown what was stored, but the message ids are made of the file, so
+ * the door or the pipeline drops what it has. Any other refusal ends the import with the server's
+ * words: what was sent stays, and a second run goes on where this one failed, for the same reason.
+ */
 #include "import/import_int.h"
 
 #include <stdlib.h>
@@ -38,7 +39,8 @@ static enum status answer_take(struct sender *sender, struct err *err)
     buf_reset(&sender->progress.position);
     buf_str(&sender->progress.position, position);
     size_t i, n;
-    yyjson_arr_foreach(yyjson_obj_get(root, "results"), i, n, result) {
+    yyjson_arr_foreach(yyjson_obj_get(root, "results"), i, n, result)
+    {
         struct str status = json_member_str(result, "status");
         sender->progress.stored += str_is(status, "stored");
         sender->progress.duplicates += str_is(status, "duplicate");
@@ -73,14 +75,15 @@ enum status import_sender_flush(struct sender *sender, struct err *err)
         int code = 0;
         enum status status =
             sender->post(sender->ctx, buf_view(&sender->batch), &code, &sender->answer, err);
-        if (status != ST_OK && status != ST_BUSY)
+        if (status != ST_OK && status != ST_BUSY && status != ST_TIMEOUT)
             return status;
         if (status == ST_OK && code == 200)
             break;
         if (status == ST_OK && code != 503 && code != 429 && code != 408 && code != 504)
             return refusal(sender, code, err);
         if (waits == IMPORT_WAITS_MAX)
-            return status == ST_OK ? err_set(err, ST_BUSY, "could not import: the server is too "
+            return status == ST_OK ? err_set(err, ST_BUSY,
+                                             "could not import: the server is too "
                                              "busy for ten minutes")
                                    : status;
         sender->wait(sender->ctx, IMPORT_WAIT_S);
@@ -115,7 +118,7 @@ enum status import_sender_put(void *ctx, struct str event, struct err *err)
     return ST_OK;
 }
 
-/* --- the file --------------------------------------------------------------------------------- */
+/* --- the file -------------------------------------------------------------------------------- */
 
 static enum status read_input(void *ctx, char *to, size_t n, size_t *ret_n, struct err *err)
 {
@@ -188,7 +191,7 @@ enum status import_read_file(const char *file, struct str mapping, import_sink *
     return status;
 }
 
-/* --- over HTTP -------------------------------------------------------------------------------- */
+/* --- over HTTP ------------------------------------------------------------------------------- */
 
 static enum status post_http(void *ctx, struct str body, int *ret_code, struct buf *answer,
                              struct err *err)
@@ -214,9 +217,8 @@ enum status import_file(const struct import_options *options, struct import_prog
     sender.wait = wait_seconds;
     sender.ctx = options->client;
     sender.options = options;
-    enum status status =
-        import_read_file(options->file, options->mapping, import_sender_put, &sender,
-                         &sender.progress.lines, &sender.input, err);
+    enum status status = import_read_file(options->file, options->mapping, import_sender_put,
+                                          &sender, &sender.progress.lines, &sender.input, err);
     if (status == ST_OK)
         status = import_sender_flush(&sender, err);
     if (status == ST_OK) {

@@ -16,21 +16,21 @@
 #include "event/event.h"
 #include "import/import.h"
 
-#define IMPORT_ROW_MAX ((size_t)1 << 20)   /* a longer row is an unclosed quote */
-#define IMPORT_COLUMNS_MAX 1024            /* the widest export of a shop system seen has 300 */
+#define IMPORT_ROW_MAX ((size_t)1 << 20) /* a longer row is an unclosed quote */
+#define IMPORT_COLUMNS_MAX 1024          /* the widest export of a shop system seen has 300 */
 #define IMPORT_MAPPING_MAX ((size_t)1 << 20)
-#define IMPORT_VALUES_MAX 128              /* properties, and members of a product line */
-#define IMPORT_PARTS_MAX 4                 /* columns of a key or a product */
-#define IMPORT_GROUPS_OPEN 64              /* how far rows of one group may lie apart, in groups */
+#define IMPORT_VALUES_MAX 128 /* properties, and members of a product line */
+#define IMPORT_PARTS_MAX 4    /* columns of a key or a product */
+#define IMPORT_GROUPS_OPEN 64 /* how far rows of one group may lie apart, in groups */
 #define IMPORT_EVENT_MAX ((size_t)768 << 10) /* then a group goes on in a second event */
-#define IMPORT_IDS_MAX 20000000u           /* remembered message ids of one file: 0.6 GB */
+#define IMPORT_IDS_MAX 20000000u             /* remembered message ids of one file: 0.6 GB */
 #define IMPORT_BATCH_EVENTS 100
 #define IMPORT_BATCH_BYTES ((size_t)1 << 20)
 #define IMPORT_TOKEN_BYTES 64
-#define IMPORT_WAIT_S 1                    /* what the door's Retry-After says */
-#define IMPORT_WAITS_MAX 600               /* ten minutes of "try again", then we give up */
+#define IMPORT_WAIT_S 1      /* what the door's Retry-After says */
+#define IMPORT_WAITS_MAX 600 /* ten minutes of "try again", then we give up */
 
-/* --- input.c ---------------------------------------------------------------------------------- */
+/* --- input.c --------------------------------------------------------------------------------- */
 
 struct import_input;
 /* Plain, gzip or zstd, told by the first bytes. ST_NOT_FOUND, ST_IO. */
@@ -44,7 +44,7 @@ void import_input_bytes(const struct import_input *input, uint64_t *ret_read, ui
 /* SHA-256 of the file as it lies on the disk, in hexadecimal. */
 MUST_USE enum status import_input_hash(const char *path, char ret_text[65], struct err *err);
 
-/* --- csv.c ------------------------------------------------------------------------------------ */
+/* --- csv.c ----------------------------------------------------------------------------------- */
 
 /* Where rows come from: import_input_read, or a test's text. */
 typedef enum status import_read(void *ctx, char *to, size_t n, size_t *ret_n, struct err *err);
@@ -56,7 +56,7 @@ struct csv {
     char *window;
     size_t from, end, capacity;
     bool at_end;
-    uint64_t line;     /* where the row in hand starts, from 1 */
+    uint64_t line; /* where the row in hand starts, from 1 */
     uint64_t line_next;
     struct str *fields;
     size_t count;
@@ -68,7 +68,7 @@ void import_csv_done(struct csv *csv);
  * row. ST_INVALID names line and column. */
 MUST_USE enum status import_csv_next(struct csv *csv, bool *ret_any, struct err *err);
 
-/* --- mapping.c -------------------------------------------------------------------------------- */
+/* --- mapping.c ------------------------------------------------------------------------------- */
 
 enum value_kind { VALUE_TEXT, VALUE_NUMBER, VALUE_CONSTANT, VALUE_SUM };
 
@@ -115,13 +115,14 @@ struct mapping {
 /* The delimiter is known before the header row is read. */
 MUST_USE enum status import_mapping_delimiter(struct str json, char *ret_delimiter,
                                               struct err *err);
-/* `columns` is the header row. ST_INVALID names the column that is missing or the member that is wrong. */
+/* `columns` is the header row. ST_INVALID names the column that is missing or the member that is
+ * wrong. */
 MUST_USE enum status import_mapping_parse(struct str json, const struct str *columns,
                                           size_t columns_count, struct arena *arena,
                                           struct mapping *ret_mapping, struct err *err);
 void import_mapping_done(struct mapping *mapping);
 
-/* --- build.c ---------------------------------------------------------------------------------- */
+/* --- build.c --------------------------------------------------------------------------------- */
 
 /* Gets each event as one JSON object of our own batch. */
 typedef enum status import_sink(void *ctx, struct str event, struct err *err);
@@ -135,7 +136,7 @@ MUST_USE enum status import_builder_row(struct builder *builder, struct csv *csv
 /* All groups that are still open. */
 MUST_USE enum status import_builder_end(struct builder *builder, struct err *err);
 
-/* --- import.c --------------------------------------------------------------------------------- */
+/* --- import.c -------------------------------------------------------------------------------- */
 
 struct sender {
     enum status (*post)(void *ctx, struct str body, int *ret_code, struct buf *answer,

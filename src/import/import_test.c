@@ -16,7 +16,7 @@
 #include "import/decimal.h"
 #include "import/import_int.h"
 
-/* --- decimal ---------------------------------------------------------------------------------- */
+/* --- decimal --------------------------------------------------------------------------------- */
 
 static void written(struct decimal decimal, const char *want)
 {
@@ -66,7 +66,7 @@ static void numbers_keep_their_digits_and_texts_stay_texts(void **state)
     }
 }
 
-/* --- CSV -------------------------------------------------------------------------------------- */
+/* --- CSV ------------------------------------------------------------------------------------- */
 
 struct text_source {
     struct str text;
@@ -116,7 +116,9 @@ static void rows_are_as_rfc_4180_says(void **state)
         {"a,b\n1,2\n", "a|b;1|2;"},
         {"a,b\r\n1,2", "a|b;1|2;"},
         {"a,b\r1,2\r", "a|b;1|2;"},
-        {"\xef\xbb\xbf" "a,b\n", "a|b;"},
+        {"\xef\xbb\xbf"
+         "a,b\n",
+         "a|b;"},
         {"\"a\",\"b\"\n", "a|b;"},
         {"\"a\"\"b\",\"\"\n", "a\"b|;"},
         {"\"a,b\nc\",d\n", "a,b\nc|d;"},
@@ -194,7 +196,7 @@ static void long_rows_cross_the_window(void **state)
     buf_done(&out);
 }
 
-/* --- files ------------------------------------------------------------------------------------ */
+/* --- files ----------------------------------------------------------------------------------- */
 
 static char folder[128];
 
@@ -304,7 +306,7 @@ static void a_cut_gzip_is_no_end(void **state)
     buf_done(&out);
 }
 
-/* --- events ----------------------------------------------------------------------------------- */
+/* --- events ---------------------------------------------------------------------------------- */
 
 static enum status gather(void *ctx, struct str event, struct err *err)
 {
@@ -314,8 +316,7 @@ static enum status gather(void *ctx, struct str event, struct err *err)
     return ST_OK;
 }
 
-static enum status events_of(const char *csv, const char *mapping, struct buf *out,
-                             struct err *err)
+static enum status events_of(const char *csv, const char *mapping, struct buf *out, struct err *err)
 {
     uint64_t lines = 0;
     const char *path = file_put("rows.csv", str_of(csv));
@@ -323,10 +324,11 @@ static enum status events_of(const char *csv, const char *mapping, struct buf *o
 }
 
 #define ORDERS                                                                                     \
-    "{\"version\":1,\"name\":\"t\",\"group_by\":\"no\",\"key\":[\"no\"],\"event\":[{\"column\":"     \
-    "\"no\",\"starts_with\":\"C\",\"name\":\"Order Cancelled\"},\"Order Completed\"],\"time\":"      \
-    "{\"column\":\"at\",\"zone_offset_s\":28800},\"identifiers\":{\"phone\":\"tel\"},"              \
-    "\"properties\":{\"id\":\"no\",\"total\":{\"sum\":[\"n\",\"p\"]},\"cur\":{\"value\":\"CNY\"}}," \
+    "{\"version\":1,\"name\":\"t\",\"group_by\":\"no\",\"key\":[\"no\"],\"event\":[{\"column\":"   \
+    "\"no\",\"starts_with\":\"C\",\"name\":\"Order Cancelled\"},\"Order Completed\"],\"time\":"    \
+    "{\"column\":\"at\",\"zone_offset_s\":28800},\"identifiers\":{\"phone\":\"tel\"},"             \
+    "\"properties\":{\"id\":\"no\",\"total\":{\"sum\":[\"n\",\"p\"]},\"cur\":{\"value\":\"CNY\"}}" \
+    ","                                                                                            \
     "\"products\":{\"sku\":\"sku\",\"n\":{\"column\":\"n\",\"as\":\"number\"}}}"
 
 static void rows_of_a_group_are_one_event(void **state)
@@ -392,8 +394,7 @@ static void ids_are_of_the_key_or_of_the_file_and_line(void **state)
     struct err err;
     buf_init(&out, 100000);
     const char *mapping = "{\"version\":1,\"name\":\"m\",\"key\":[\"a\",\"b\"],\"event\":\"E\"}";
-    assert_int_equal(
-        events_of("a,b\nx:,y\nx,:y\nk,\nk,\nk#2,\n,\n", mapping, &out, &err), ST_OK);
+    assert_int_equal(events_of("a,b\nx:,y\nx,:y\nk,\nk,\nk#2,\n,\n", mapping, &out, &err), ST_OK);
     buf_char(&out, '\0');
     assert_non_null(strstr(out.p, "\"m:x\\\\::y\""));
     assert_non_null(strstr(out.p, "\"m:x:\\\\:y\""));
@@ -415,9 +416,11 @@ static void a_wrong_mapping_is_named_before_anything_is_sent(void **state)
         {"{\"version\":2,\"name\":\"m\",\"event\":\"E\"}", "\"version\""},
         {"{\"version\":1,\"event\":\"E\"}", "\"name\""},
         {"{\"version\":1,\"name\":\"m\",\"event\":\"E\",\"colour\":1}", "\"colour\""},
-        {"{\"version\":1,\"name\":\"m\",\"event\":\"E\",\"identifiers\":{\"fax\":\"a\"}}", "\"fax\""},
+        {"{\"version\":1,\"name\":\"m\",\"event\":\"E\",\"identifiers\":{\"fax\":\"a\"}}",
+         "\"fax\""},
         {"{\"version\":1,\"name\":\"m\"}", "\"event\""},
-        {"{\"version\":1,\"name\":\"m\",\"event\":\"E\",\"properties\":{\"p\":{\"as\":\"number\"}}}",
+        {"{\"version\":1,\"name\":\"m\",\"event\":\"E\",\"properties\":{\"p\":{\"as\":\"number\"}}"
+         "}",
          "\"p\""},
         {"{\"version\":1,\"name\":\"m\",\"event\":\"E\",\"products\":{\"p\":{\"sum\":[\"a\"]}}}",
          "sum"},
@@ -448,7 +451,7 @@ static void a_row_that_misses_a_mapped_column_is_named(void **state)
     buf_done(&out);
 }
 
-/* --- the sender ------------------------------------------------------------------------------- */
+/* --- the sender ------------------------------------------------------------------------------ */
 
 struct server {
     struct buf bodies[4]; /* what came, by call */
@@ -558,7 +561,7 @@ static void a_server_that_stays_busy_is_given_up(void **state)
     import_sender_done(&sender);
 }
 
-/* --- Online Retail ---------------------------------------------------------------------------- */
+/* --- Online Retail --------------------------------------------------------------------------- */
 
 struct totals {
     uint64_t events, cancelled, lines, no_customer, quantity_bad, price_zero, price_negative;
@@ -619,7 +622,8 @@ static enum status event_count(void *ctx, struct str event, struct err *err)
         map_put(&totals->customers, hash_public(customer), NULL);
     yyjson_val *properties = yyjson_obj_get(root, "properties");
     assert_true(yyjson_is_num(yyjson_obj_get(properties, "revenue")));
-    yyjson_arr_foreach(yyjson_obj_get(properties, "products"), i, n, line) {
+    yyjson_arr_foreach(yyjson_obj_get(properties, "products"), i, n, line)
+    {
         line_count(totals, line, customer);
     }
     return ST_OK;
@@ -667,8 +671,8 @@ static void online_retail_has_its_published_figures(void **state)
     size_t bytes = 0;
     int64_t start = monotonic_us();
     lines = 0;
-    assert_int_equal(import_read_file(file, buf_view(&mapping), nothing, &bytes, &lines, NULL, &err),
-                     ST_OK);
+    assert_int_equal(
+        import_read_file(file, buf_view(&mapping), nothing, &bytes, &lines, NULL, &err), ST_OK);
     double seconds = (double)(monotonic_us() - start) / 1e6;
     print_message("read and built %.0f lines/s\n", (double)lines / seconds);
     map_done(&totals.customers);

@@ -1,8 +1,9 @@
-/* input.c - the bytes of a file, whatever it is packed in: plain, gzip or zstd, told by the first bytes.
+/* input.c - the bytes of a file, whatever it is packed in: plain, gzip or zstd, told by the first
+ * bytes.
  *
  * Names lie (report.csv that is gzip), bytes do not. Several packed streams in one file follow each
- * other, as both formats allow. A stream that is cut is an error, not an end: half an import that looks
- * whole would be worse than none. */
+ * other, as both formats allow. A stream that is cut is an error, not an end: half an import that
+ * looks whole would be worse than none. */
 #include "import/import_int.h"
 
 #include <errno.h>

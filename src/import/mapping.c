@@ -1,8 +1,9 @@
-/* mapping.c - what the columns of a file mean: JSON to column numbers, checked against the header row.
+/* mapping.c - what the columns of a file mean: JSON to column numbers, checked against the header
+ * row.
  *
- * Everything that can be wrong with a mapping is found here, before the first event is sent: an unknown
- * member, a column that the file does not have, an identifier type that does not exist. The form is
- * docs/format/mapping.md. */
+ * Everything that can be wrong with a mapping is found here, before the first event is sent: an
+ * unknown member, a column that the file does not have, an identifier type that does not exist. The
+ * form is docs/format/mapping.md. */
 #include "import/import_int.h"
 
 #include "base/arena.h"
@@ -14,7 +15,8 @@ struct reading {
     struct err *err;
 };
 
-#define WRONG(reading, ...) err_set((reading)->err, ST_INVALID, "could not use the mapping: " __VA_ARGS__)
+#define WRONG(reading, ...)                                                                        \
+    err_set((reading)->err, ST_INVALID, "could not use the mapping: " __VA_ARGS__)
 
 static enum status column_find(const struct reading *reading, struct str name, int *ret_column)
 {
@@ -51,7 +53,8 @@ static enum status columns_take(const struct reading *reading, yyjson_val *value
         return WRONG(reading, "\"%s\" must name 1 to %d columns", what, IMPORT_PARTS_MAX);
     size_t i, n;
     yyjson_val *one;
-    yyjson_arr_foreach(value, i, n, one) {
+    yyjson_arr_foreach(value, i, n, one)
+    {
         enum status status = column_take(reading, one, what, &columns[i]);
         if (status != ST_OK)
             return status;
@@ -60,7 +63,7 @@ static enum status columns_take(const struct reading *reading, yyjson_val *value
     return ST_OK;
 }
 
-/* --- values ----------------------------------------------------------------------------------- */
+/* --- values ---------------------------------------------------------------------------------- */
 
 static struct str json_kept(const struct reading *reading, yyjson_val *value)
 {
@@ -114,7 +117,8 @@ static enum status values_take(const struct reading *reading, const char *what, 
     if (!yyjson_is_obj(object) || yyjson_obj_size(object) > IMPORT_VALUES_MAX)
         return WRONG(reading, "\"%s\" must be an object of at most %d members", what,
                      IMPORT_VALUES_MAX);
-    yyjson_obj_foreach(object, i, n, name, from) {
+    yyjson_obj_foreach(object, i, n, name, from)
+    {
         enum status status = value_take(reading, name, from, &values[i]);
         if (status != ST_OK)
             return status;
@@ -125,7 +129,7 @@ static enum status values_take(const struct reading *reading, const char *what, 
     return ST_OK;
 }
 
-/* --- the event -------------------------------------------------------------------------------- */
+/* --- the event ------------------------------------------------------------------------------- */
 
 static enum status rule_take(const struct reading *reading, yyjson_val *from,
                              struct name_rule *rule)
@@ -137,9 +141,8 @@ static enum status rule_take(const struct reading *reading, yyjson_val *from,
     }
     rule->name = json_member_str(from, "name");
     rule->starts_with = json_member_str(from, "starts_with");
-    enum status status =
-        column_take(reading, yyjson_obj_get(from, "from_column"), "from_column",
-                    &rule->name_column);
+    enum status status = column_take(reading, yyjson_obj_get(from, "from_column"), "from_column",
+                                     &rule->name_column);
     if (status == ST_OK)
         status = column_take(reading, yyjson_obj_get(from, "column"), "column", &rule->column);
     if (status == ST_OK && rule->name.n == 0 && rule->name_column < 0)
@@ -184,7 +187,8 @@ static enum status identifiers_take(const struct reading *reading)
     if (!yyjson_is_obj(ids) || yyjson_obj_size(ids) > LIMIT_EVENT_IDENTIFIERS)
         return WRONG(reading, "\"identifiers\" must be an object of at most %d members",
                      LIMIT_EVENT_IDENTIFIERS);
-    yyjson_obj_foreach(ids, i, n, key, value) {
+    yyjson_obj_foreach(ids, i, n, key, value)
+    {
         mapping->identifiers[i].type = identifier_type_of(json_str(key));
         if (mapping->identifiers[i].type == IDENTIFIER_NONE)
             return WRONG(reading, "\"" STR_FMT "\" is no type of identifier",
@@ -205,26 +209,26 @@ static enum status time_take(const struct reading *reading)
     if (yyjson_is_str(time))
         return column_take(reading, time, "time", &mapping->time);
     yyjson_val *zone = yyjson_obj_get(time, "zone_offset_s");
-    if (zone != NULL && (!yyjson_is_int(zone) || yyjson_get_sint(zone) < -86400 ||
-                         yyjson_get_sint(zone) > 86400))
+    if (zone != NULL &&
+        (!yyjson_is_int(zone) || yyjson_get_sint(zone) < -86400 || yyjson_get_sint(zone) > 86400))
         return WRONG(reading, "\"zone_offset_s\" must be seconds east of Greenwich");
     mapping->zone_offset_s = (int)yyjson_get_sint(zone);
     return column_take(reading, yyjson_obj_get(time, "column"), "time", &mapping->time);
 }
 
-/* --- the whole -------------------------------------------------------------------------------- */
+/* --- the whole ------------------------------------------------------------------------------- */
 
 static enum status members_check(const struct reading *reading)
 {
-    static const char *const known[] = {"version",     "name",       "delimiter", "group_by",
-                                        "key",         "type",       "event",     "channel",
-                                        "time",        "identifiers", "properties", "products",
-                                        "description", "missing"};
+    static const char *const known[] = {
+        "version", "name", "delimiter",   "group_by",   "key",      "type",        "event",
+        "channel", "time", "identifiers", "properties", "products", "description", "missing"};
     yyjson_val *root = yyjson_doc_get_root(reading->mapping->doc), *key, *value;
     size_t i, n;
     if (!yyjson_is_obj(root))
         return WRONG(reading, "it is no JSON object");
-    yyjson_obj_foreach(root, i, n, key, value) {
+    yyjson_obj_foreach(root, i, n, key, value)
+    {
         bool found = false;
         for (size_t k = 0; k < sizeof known / sizeof *known; k++)
             found = found || yyjson_equals_str(key, known[k]);
@@ -248,7 +252,8 @@ static enum status missing_take(const struct reading *reading)
     size_t i, n;
     if (texts != NULL && (!yyjson_is_arr(texts) || yyjson_arr_size(texts) > max))
         return WRONG(reading, "\"missing\" must be a list of at most %zu texts", max);
-    yyjson_arr_foreach(texts, i, n, text) {
+    yyjson_arr_foreach(texts, i, n, text)
+    {
         mapping->missing[mapping->missing_count++] = json_str(text);
     }
     return ST_OK;
@@ -260,8 +265,8 @@ static enum status mapping_take(const struct reading *reading)
     yyjson_val *root = yyjson_doc_get_root(mapping->doc);
     enum status status = members_check(reading);
     if (status == ST_OK)
-        status = column_take(reading, yyjson_obj_get(root, "group_by"), "group_by",
-                             &mapping->group_by);
+        status =
+            column_take(reading, yyjson_obj_get(root, "group_by"), "group_by", &mapping->group_by);
     if (status == ST_OK)
         status = columns_take(reading, yyjson_obj_get(root, "key"), "key", mapping->key,
                               &mapping->key_count);
@@ -277,8 +282,8 @@ static enum status mapping_take(const struct reading *reading)
         status = values_take(reading, "properties", true, mapping->properties,
                              &mapping->properties_count);
     if (status == ST_OK)
-        status = values_take(reading, "products", false, mapping->products,
-                             &mapping->products_count);
+        status =
+            values_take(reading, "products", false, mapping->products, &mapping->products_count);
     return status;
 }
 
