@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "base/hook.h"
 
 #define RUN_KEYS ((uint64_t)1 << 18)
 #define BUFFER_KEYS 4096u /* 64 KiB */
@@ -393,6 +394,7 @@ void clean_merge_run(struct clean_merge *merge)
         status = disk_rename(merge->disk, fresh, path, &merge->err);
     else
         remove_leftover(merge->disk, fresh);
+    HOOK("dedup_merged");
     if (status == ST_OK)
         status = disk_sync_folder(merge->disk, merge->folder, &merge->err);
     if (status == ST_OK)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/hook.h"
 
 uint64_t log_end(const struct log *log)
 {
@@ -168,6 +169,7 @@ enum status log_retain(struct log *log, uint64_t offset, int64_t older_us, struc
         if (status == ST_OK) {
             first_drop(log);
             any = true;
+            HOOK("log_retain_half");
         }
     }
     if (any && status == ST_OK)

@@ -126,9 +126,25 @@ bool pipeline_pause(struct pipeline *pipeline, int64_t us)
     return stopping;
 }
 
+bool pipeline_stall(struct pipeline *pipeline)
+{
+    pthread_mutex_lock(&pipeline->mutex);
+    pipeline->stalled = true;
+    pthread_cond_broadcast(&pipeline->changed);
+    pthread_mutex_unlock(&pipeline->mutex);
+    return pipeline_pause(pipeline, RETRY_US);
+}
+
+void pipeline_unstall(struct pipeline *pipeline)
+{
+    pthread_mutex_lock(&pipeline->mutex);
+    pipeline->stalled = false;
+    pthread_mutex_unlock(&pipeline->mutex);
+}
+
 /* Commit what the warehouse holds; a full disk is waited out, the journal keeps what comes
- * meanwhile. */
-static void commit(struct pipeline *pipeline)
+ * meanwhile. False when stopping before it was committed: the next start folds it again. */
+static bool commit(struct pipeline *pipeline)
 {
     struct warehouse *warehouse = pipeline->options.warehouse;
     struct err err;
@@ -137,21 +153,22 @@ static void commit(struct pipeline *pipeline)
            warehouse_commit(warehouse, pipeline->folded_end, pipeline->folded_us, &err) != ST_OK) {
         if (err.status != ST_BUSY)
             fatal("could not write the warehouse: %s", err.message);
-        if (pipeline_pause(pipeline, RETRY_US))
-            return; /* stopping: not committed, the next start folds it again */
+        if (pipeline_stall(pipeline))
+            return false;
     }
+    pipeline_unstall(pipeline);
     HOOK("pipeline_committed");
     pipeline->rows_since_commit = 0;
     pipeline->commit_due_us = 0;
     pthread_mutex_lock(&pipeline->mutex);
     pipeline->stats.warehouse_position = warehouse_position(warehouse);
     pthread_mutex_unlock(&pipeline->mutex);
+    return true;
 }
 
-void pipeline_commit(struct pipeline *pipeline)
+bool pipeline_commit(struct pipeline *pipeline)
 {
-    if (pipeline->commit_due_us != 0)
-        commit(pipeline);
+    return pipeline->commit_due_us == 0 || commit(pipeline);
 }
 
 static void commit_if_due(struct pipeline *pipeline, bool at_once)
@@ -160,10 +177,10 @@ static void commit_if_due(struct pipeline *pipeline, bool at_once)
         return;
     if (at_once || pipeline->rows_since_commit >= COMMIT_ROWS ||
         monotonic_us() >= pipeline->commit_due_us || pipeline_waiters_any(pipeline))
-        commit(pipeline);
+        (void)commit(pipeline); /* stopping: the loop ends */
 }
 
-static bool is_stopping(struct pipeline *pipeline)
+bool pipeline_is_stopping(struct pipeline *pipeline)
 {
     pthread_mutex_lock(&pipeline->mutex);
     bool stopping = pipeline->stopping;
@@ -186,14 +203,14 @@ static void commit_at_month_end(struct pipeline *pipeline, const struct batch *b
 {
     if (pipeline->commit_due_us != 0 &&
         month_of(batch->received_us) != month_of(pipeline->folded_us))
-        commit(pipeline);
+        (void)commit(pipeline); /* stopping: neither month is committed */
 }
 
 static void *fold_main(void *ctx)
 {
     struct pipeline *pipeline = ctx;
     struct batch *batch = &pipeline->batch;
-    while (!is_stopping(pipeline)) {
+    while (!pipeline_is_stopping(pipeline)) {
         if (batch_gather(pipeline, batch)) {
             commit_at_month_end(pipeline, batch);
             batch_run(pipeline, batch);
@@ -265,8 +282,12 @@ void pipeline_close(struct pipeline *pipeline)
         return;
     if (pipeline->started) {
         struct err err;
+        pthread_mutex_lock(&pipeline->mutex);
+        pipeline->closing = true;
+        pthread_mutex_unlock(&pipeline->mutex);
         if (pipeline_flush(pipeline, &err) != ST_OK) /* only means a longer replay */
             fprintf(stderr, "hezou: the state was not flushed: %s\n", err.message);
+        HOOK("pipeline_stop");
         pthread_mutex_lock(&pipeline->mutex);
         pipeline->stopping = true;
         pthread_cond_broadcast(&pipeline->changed);

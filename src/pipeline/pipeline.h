@@ -79,9 +79,12 @@ MUST_USE enum status pipeline_erase(struct pipeline *pipeline, enum identifier_t
                                     struct str value, uint64_t ledger_id,
                                     struct pipeline_erased *ret_erased, struct err *err);
 
-/* Go on with an erase that a crash interrupted; ST_NOT_FOUND when nothing is left of it. */
+/* Go on with an erase that a crash interrupted; ST_NOT_FOUND when it has not begun: its record is
+ * not in the journal. */
 MUST_USE enum status pipeline_erase_finish(struct pipeline *pipeline, uint64_t ledger_id,
                                            struct pipeline_erased *ret_erased, struct err *err);
+/* The ledger entry is closed: nothing of the erase need be remembered. */
+void pipeline_erase_forget(struct pipeline *pipeline, uint64_t ledger_id);
 
 /* Order-free digests (DESIGN §11); flushes first. */
 struct pipeline_digest {

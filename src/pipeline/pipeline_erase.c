@@ -4,12 +4,13 @@
  * The order (DESIGN §4): ledger entry in facts.db (the caller's) → an erase record in the journal,
  * which names identifiers by keyed hash only → the fold at its position drops the component → the
  * state is flushed, with the list of visitors → journal payloads are overwritten, warehouse files
- * rewritten, state file and snapshots cleaned → the list goes.
+ * rewritten → the list gives way to two figures → state file and snapshots are cleaned of it → the
+ * ledger entry is closed (the caller's) → the figures go.
  *
- * The list of visitors and identifiers stands in a state value until all is done: a crash at any
- * point leaves either the record to be folded again or the list to go on with
- * (pipeline_erase_finish, called for each open ledger entry at start). Quarantined raw bytes carry
- * no anchor: they are searched for the identifiers. */
+ * The list of visitors and identifiers, then the figures, stand in a state value until the ledger
+ * is closed: a crash at any point leaves the record to be folded again, the list to go on with, or
+ * the cleaning to be repeated (pipeline_erase_finish, called for each open ledger entry at start).
+ * Quarantined raw bytes carry no anchor: they are searched for the identifiers. */
 #include "pipeline/pipeline_int.h"
 
 #include <stdio.h>
@@ -25,11 +26,12 @@ static void list_name(uint64_t ledger_id, char name[40])
     snprintf(name, 40, "erase.%llu", (unsigned long long)ledger_id);
 }
 
-/* What must still be found and overwritten. */
+/* What must still be found and overwritten; none: all is, and `erased` says how much it was. */
 struct targets {
     uint64_t *visitors;
     struct event_identifier *identifiers;
     size_t count;
+    struct pipeline_erased erased;
 };
 
 static void list_encode(const struct identity_member *members, size_t count, struct buf *buf)
@@ -58,6 +60,10 @@ static bool list_decode(struct str bytes, struct arena *arena, struct targets *r
         targets.identifiers[i].type = (enum identifier_type)cursor_varint(&cursor);
         targets.identifiers[i].value = arena_copy(arena, cursor_blob(&cursor));
     }
+    if (count == 0) {
+        targets.erased.identifiers = cursor_u64(&cursor);
+        targets.erased.records = cursor_u64(&cursor);
+    }
     *ret_targets = targets;
     return !cursor.bad && cursor_at_end(&cursor);
 }
@@ -70,6 +76,7 @@ void pipeline_erase_fold(struct pipeline *pipeline, struct item *item, struct ar
         identity_erase(pipeline->identity, erasure.hashes, erasure.hashes_count, arena,
                        &item->erased, &item->erased_count, &err) != ST_OK)
         return; /* nobody of that name (any more): a replay after the erase */
+    CHECK(item->erased_count > 0);
     char name[40];
     struct buf list;
     list_name(erasure.ledger_id, name);
@@ -211,29 +218,38 @@ static enum status bytes_overwrite(struct pipeline *pipeline, const struct targe
     return status;
 }
 
-static enum status state_clean(struct pipeline *pipeline, const char *name, struct err *err)
+/* The list is not needed any more. */
+static enum status list_replace(struct pipeline *pipeline, const char *name,
+                                const struct pipeline_erased *erased, struct err *err)
 {
+    struct buf figures;
+    buf_init(&figures, 64);
+    buf_varint(&figures, 0);
+    buf_u64(&figures, erased->identifiers);
+    buf_u64(&figures, erased->records);
     state_lock(pipeline->state);
-    state_set_value(pipeline->state, name, STR(""));
+    state_set_value(pipeline->state, name, buf_view(&figures));
     state_unlock(pipeline->state);
-    enum status status = pipeline_flush(pipeline, err);
-    while (status == ST_OK && (status = state_checkpoint(pipeline->state, true, err)) == ST_BUSY)
-        status =
-            pipeline_pause(pipeline, RETRY_US) ? ST_BUSY : ST_OK; /* a snapshot reads the file */
+    buf_done(&figures);
+    return pipeline_flush(pipeline, err);
+}
+
+/* No page of the state file, its log or a snapshot holds what went. */
+static enum status state_clean(struct pipeline *pipeline, struct err *err)
+{
+    enum status status;
+    HOOK("erase_state_clean");
+    while ((status = state_checkpoint(pipeline->state, true, err)) == ST_BUSY)
+        if (pipeline_pause(pipeline, RETRY_US)) /* a snapshot reads the file */
+            return status;
     return status == ST_OK ? pipeline_snapshots_remake(pipeline, err) : status;
 }
 
-enum status pipeline_erase_finish(struct pipeline *pipeline, uint64_t ledger_id,
-                                  struct pipeline_erased *ret_erased, struct err *err)
+static enum status list_read(struct pipeline *pipeline, const char *name, uint64_t ledger_id,
+                             struct arena *arena, struct targets *ret_targets, struct err *err)
 {
-    char name[40];
     struct buf list;
-    struct arena arena;
-    struct targets targets = {0};
-    list_name(ledger_id, name);
     buf_init(&list, LIST_BYTES_MAX);
-    arena_init(&arena);
-    pthread_mutex_lock(&pipeline->erase_mutex);
     state_lock(pipeline->state);
     bool there = state_value(pipeline->state, name, &list) && list.n > 0;
     state_unlock(pipeline->state);
@@ -241,22 +257,48 @@ enum status pipeline_erase_finish(struct pipeline *pipeline, uint64_t ledger_id,
     if (!there)
         status = err_set(err, ST_NOT_FOUND, "erase %llu has nothing left to do",
                          (unsigned long long)ledger_id);
-    else if (!list_decode(buf_view(&list), &arena, &targets))
+    else if (!list_decode(buf_view(&list), arena, ret_targets))
         status = err_set(err, ST_CORRUPT, "the list of erase %llu is damaged",
                          (unsigned long long)ledger_id);
-    uint64_t records = 0;
-    if (status == ST_OK)
-        status = pipeline_flush(pipeline, err); /* from here on the list survives a crash */
-    if (status == ST_OK)
-        status = bytes_overwrite(pipeline, &targets, &records, err);
-    if (status == ST_OK)
-        status = state_clean(pipeline, name, err);
-    if (status == ST_OK)
-        *ret_erased = (struct pipeline_erased){.identifiers = targets.count, .records = records};
-    pthread_mutex_unlock(&pipeline->erase_mutex);
-    arena_done(&arena);
     buf_done(&list);
     return status;
+}
+
+enum status pipeline_erase_finish(struct pipeline *pipeline, uint64_t ledger_id,
+                                  struct pipeline_erased *ret_erased, struct err *err)
+{
+    char name[40];
+    struct arena arena;
+    struct targets targets = {0};
+    list_name(ledger_id, name);
+    arena_init(&arena);
+    pthread_mutex_lock(&pipeline->erase_mutex);
+    enum status status = list_read(pipeline, name, ledger_id, &arena, &targets, err);
+    struct pipeline_erased erased = targets.erased;
+    if (status == ST_OK && targets.count > 0) {
+        erased.identifiers = targets.count;
+        status = pipeline_flush(pipeline, err); /* from here on the list survives a crash */
+        if (status == ST_OK)
+            status = bytes_overwrite(pipeline, &targets, &erased.records, err);
+        if (status == ST_OK)
+            status = list_replace(pipeline, name, &erased, err);
+    }
+    if (status == ST_OK)
+        status = state_clean(pipeline, err);
+    if (status == ST_OK)
+        *ret_erased = erased;
+    pthread_mutex_unlock(&pipeline->erase_mutex);
+    arena_done(&arena);
+    return status;
+}
+
+void pipeline_erase_forget(struct pipeline *pipeline, uint64_t ledger_id)
+{
+    char name[40];
+    list_name(ledger_id, name);
+    state_lock(pipeline->state);
+    state_set_value(pipeline->state, name, STR(""));
+    state_unlock(pipeline->state);
 }
 
 /* Append the erase record; the component as it is now names the hashes, the fold drops the
@@ -302,6 +344,12 @@ enum status pipeline_erase(struct pipeline *pipeline, enum identifier_type type,
     arena_done(&arena);
     HOOK("erase_recorded");
     if (status == ST_OK)
-        status = pipeline_wait_blocking(pipeline, end, err);
-    return status == ST_OK ? pipeline_erase_finish(pipeline, ledger_id, ret_erased, err) : status;
+        status = pipeline_wait_patiently(pipeline, end, err); /* it is promised: it may be late */
+    if (status != ST_OK)
+        return status;
+    /* On a full disk, until there is room for the new file. */
+    while ((status = pipeline_erase_finish(pipeline, ledger_id, ret_erased, err)) == ST_BUSY)
+        if (pipeline_pause(pipeline, RETRY_US))
+            return status;
+    return status;
 }

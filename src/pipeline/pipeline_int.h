@@ -58,6 +58,8 @@ struct pipeline {
     pthread_cond_t changed;
     pthread_t fold_thread, flush_thread;
     bool started, stopping;
+    bool closing; /* the last flush: a full disk is not waited out */
+    bool stalled; /* a full disk holds up a commit or a flush */
     bool flush_wanted;  /* by pipeline_flush */
     bool flush_running; /* frozen, being written */
     uint64_t frozen_position;
@@ -76,8 +78,13 @@ void step_identity(struct pipeline *pipeline, struct batch *batch);
 void step_profile(struct pipeline *pipeline, struct batch *batch);
 void step_warehouse(struct pipeline *pipeline, struct batch *batch);
 
-/* pipeline.c: commit the warehouse now, if anything waits for it. */
-void pipeline_commit(struct pipeline *pipeline);
+/* pipeline.c: commit the warehouse now, if anything waits for it. False when stopping before it was
+ * committed: nothing may then be flushed at a later position. */
+bool pipeline_commit(struct pipeline *pipeline);
+/* The disk is full: say so to who waits, wait a little; true when the pipeline is stopping. */
+bool pipeline_stall(struct pipeline *pipeline);
+void pipeline_unstall(struct pipeline *pipeline);
+bool pipeline_is_stopping(struct pipeline *pipeline);
 /* Wait on `changed`; true when the pipeline is stopping. Any thread. */
 bool pipeline_pause(struct pipeline *pipeline, int64_t us);
 
@@ -91,6 +98,9 @@ void *pipeline_flush_main(void *ctx);
 void pipeline_waiters_serve(struct pipeline *pipeline);
 bool pipeline_waiters_any(struct pipeline *pipeline);
 void pipeline_waiters_end(struct pipeline *pipeline);
+/* Block until `offset` is folded and in the warehouse, however long it takes. */
+MUST_USE enum status pipeline_wait_patiently(struct pipeline *pipeline, uint64_t offset,
+                                             struct err *err);
 
 /* After an erase: no snapshot may hold what was erased. */
 MUST_USE enum status pipeline_snapshots_remake(struct pipeline *pipeline, struct err *err);

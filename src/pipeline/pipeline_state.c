@@ -124,6 +124,7 @@ static enum status snapshot_make(struct pipeline *pipeline, uint64_t position, s
     }
     if (status == ST_OK)
         status = disk_sync_folder(pipeline->options.disk, folder, err);
+    HOOK("snapshot_made");
     return status == ST_OK
                ? log_retain(pipeline->options.log, position,
                             clock_now_us(pipeline->options.clock) - JOURNAL_KEEP_US, err)
@@ -141,6 +142,7 @@ enum status pipeline_snapshots_remake(struct pipeline *pipeline, struct err *err
         snapshot_path(pipeline, have[i], path);
         status = disk_remove(pipeline->options.disk, path, err);
     }
+    HOOK("erase_snapshots_gone");
     pthread_mutex_lock(&pipeline->mutex);
     uint64_t position = pipeline->stats.state_position;
     pthread_mutex_unlock(&pipeline->mutex);
@@ -154,6 +156,14 @@ enum status pipeline_snapshots_remake(struct pipeline *pipeline, struct err *err
 static enum status position_check(struct pipeline *pipeline, uint64_t position, struct err *err)
 {
     struct log *log = pipeline->options.log;
+    uint64_t rows = warehouse_position(pipeline->options.warehouse);
+    if (position > LOG_FIRST_OFFSET && position > rows &&
+        !pipeline->options.bug_cursor_before_effect) {
+        err_set(err, ST_CORRUPT, "state.db stands at %llu, after the warehouse at %llu",
+                (unsigned long long)position, (unsigned long long)rows);
+        return err_hint(err, ST_CORRUPT, "delete state.db: it is rebuilt from the journal, and "
+                                         "the missing rows with it");
+    }
     if (position > log_end(log))
         return err_set(err, ST_CORRUPT, "state.db stands at %llu, after the journal's end %llu",
                        (unsigned long long)position, (unsigned long long)log_end(log));
@@ -229,13 +239,16 @@ void pipeline_flush_if_due(struct pipeline *pipeline)
 {
     if (!flush_due(pipeline))
         return;
+    /* The seeded bug writes the position of rows that are not committed yet. */
+    if (!pipeline->options.bug_cursor_before_effect && !pipeline_commit(pipeline))
+        return;
     struct err err;
     struct buf lengths;
     buf_init(&lengths, VALUE_BYTES_MAX);
-    pipeline_commit(pipeline);
     if (clean_sync(pipeline->clean, &lengths, &err) != ST_OK) {
         if (err.status != ST_BUSY)
             fatal("could not keep the message ids: %s", err.message);
+        (void)pipeline_stall(pipeline); /* the loop asks again, or ends */
         pipeline->flush_due_us = monotonic_us() + RETRY_US;
         buf_done(&lengths);
         return;
@@ -267,9 +280,10 @@ static bool flush_write(struct pipeline *pipeline)
     while (state_flush(pipeline->state, &err) != ST_OK) {
         if (err.status != ST_BUSY)
             fatal("could not write state.db: %s", err.message);
-        if (pipeline_pause(pipeline, RETRY_US))
+        if (pipeline_stall(pipeline))
             return false;
     }
+    pipeline_unstall(pipeline);
     return true;
 }
 
@@ -312,18 +326,24 @@ void *pipeline_flush_main(void *ctx)
     }
 }
 
+/* Is there no use in waiting for a flush? Needs the mutex. */
+static bool hopeless(const struct pipeline *pipeline)
+{
+    return pipeline->stopping || (pipeline->closing && pipeline->stalled);
+}
+
 enum status pipeline_flush(struct pipeline *pipeline, struct err *err)
 {
     pthread_mutex_lock(&pipeline->mutex);
     /* The flush in hand was frozen before this call: the one after it is ours. */
-    while (pipeline->flush_running && !pipeline->stopping)
+    while (pipeline->flush_running && !hopeless(pipeline))
         pthread_cond_wait(&pipeline->changed, &pipeline->mutex);
     uint64_t target = pipeline->flushes + 1;
     pipeline->flush_wanted = true;
     pthread_mutex_unlock(&pipeline->mutex);
     log_wake(pipeline->options.log);
     pthread_mutex_lock(&pipeline->mutex);
-    while (pipeline->flushes < target && !pipeline->stopping)
+    while (pipeline->flushes < target && !hopeless(pipeline))
         pthread_cond_wait(&pipeline->changed, &pipeline->mutex);
     bool done = pipeline->flushes >= target;
     pthread_mutex_unlock(&pipeline->mutex);

@@ -127,12 +127,16 @@ enum status pipeline_wait_blocking(struct pipeline *pipeline, uint64_t offset, s
     return status;
 }
 
-enum status pipeline_catch_up(struct pipeline *pipeline, struct err *err)
+enum status pipeline_wait_patiently(struct pipeline *pipeline, uint64_t offset, struct err *err)
 {
-    uint64_t end = log_end(pipeline->options.log);
     enum status status;
     do
-        status = pipeline_wait_blocking(pipeline, end, err);
-    while (status == ST_TIMEOUT);
+        status = pipeline_wait_blocking(pipeline, offset, err);
+    while (status == ST_TIMEOUT && !pipeline_is_stopping(pipeline));
     return status;
+}
+
+enum status pipeline_catch_up(struct pipeline *pipeline, struct err *err)
+{
+    return pipeline_wait_patiently(pipeline, log_end(pipeline->options.log), err);
 }

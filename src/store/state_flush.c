@@ -299,6 +299,7 @@ enum status state_snapshot(struct state *state, const char *path, struct err *er
     disk_init(&disk);
     if (status == ST_OK)
         status = sync_file(&disk, beside, err);
+    HOOK("snapshot_half");
     if (status == ST_OK)
         status = disk_rename(&disk, beside, path, err);
     if (status == ST_OK)

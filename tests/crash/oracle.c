@@ -74,7 +74,13 @@ static int port, journal_fd;
 static pthread_mutex_t journal_lock = PTHREAD_MUTEX_INITIALIZER;
 static pid_t server = -1;
 static char owner[300], key[512], token[128];
-static bool erased[USERS]; /* no longer compared */
+static struct {
+    bool asked;              /* to be erased */
+    uint32_t below[CLIENTS]; /* acknowledged before that: must be gone, and stay away */
+    uint32_t until[CLIENTS]; /* sent before the server was up again: gone or there once */
+} erased[USERS];
+static int erasures;    /* asked for */
+static int days_passed; /* by the virtual clock, which the journal's time follows and keeps */
 static int violations, ready_ms_most;
 
 static int64_t now_ms(void)
@@ -213,6 +219,8 @@ static bool deliver(struct client *client, struct call *call, uint32_t first, ui
         }
         if (code != CALL_CUT && code != 503 && code != 429)
             give_up("%s answered %d: %s", path, code, call->body);
+        if (code != CALL_CUT && call->retry_after_s == 0)
+            violation("%s answered %d without Retry-After", path, code);
         rest_ms(code == CALL_CUT ? 5 : 100);
     }
     return false;
@@ -292,7 +300,7 @@ static uint64_t acked_total(void)
 
 /* --- the server ------------------------------------------------------------------------------- */
 
-static void start_server(const char *crash_at, const char *data)
+static void start_server(const char *crash_at, const char *data, const char *clock)
 {
     char port_text[16];
     snprintf(port_text, sizeof port_text, "%d", port);
@@ -306,8 +314,8 @@ static void start_server(const char *crash_at, const char *data)
     dup2(null, 0);
     if (crash_at != NULL)
         setenv("CRASH_AT", crash_at, 1);
-    execl(options.server, options.server, "serve", "--data", data, "--port", port_text,
-          (char *)NULL);
+    execl(options.server, options.server, "serve", "--data", data, "--port", port_text, "--clock",
+          clock, (char *)NULL);
     perror(options.server);
     _exit(127);
 }
@@ -357,7 +365,7 @@ static int wait_ready(int64_t started, int64_t limit_ms)
 static int start_ready(void)
 {
     int64_t started = now_ms();
-    start_server(NULL, options.data);
+    start_server(NULL, options.data, "system");
     int took = wait_ready(started, 60000);
     if (took < 0 && token[0] == '\0' && acked_total() == 0)
         give_up("the server did not get ready on an empty folder");
@@ -425,6 +433,11 @@ static yyjson_doc *ask(struct call *call, const char *method, const char *path, 
     char full[512];
     snprintf(full, sizeof full, "%s%s%s", path, token[0] != '\0' ? "?after=" : "", token);
     int code = call_send(call, method, full, owner, body, body == NULL ? 0 : strlen(body));
+    if (code == 404 && token[0] != '\0') {
+        violation("position %s was acknowledged and is not there: %s", token, call->body);
+        rest_ms(200); /* late or lost? What follows says it */
+        code = call_send(call, method, full, owner, body, body == NULL ? 0 : strlen(body));
+    }
     if (code != 200)
         give_up("%s %s answered %d: %s", method, full, code, call->body);
     yyjson_doc *doc = yyjson_read(call->body, call->body_n, 0);
@@ -441,6 +454,18 @@ static yyjson_doc *ask_sql(struct call *call, const char *sql)
     if (yyjson_is_true(yyjson_obj_get(yyjson_doc_get_root(doc), "truncated")))
         give_up("the answer to %s was cut", sql);
     return doc;
+}
+
+static bool must_be_gone(const struct client *client, uint32_t number)
+{
+    uint8_t user = client->events[number].user;
+    return erased[user].asked && number < erased[user].below[client->id];
+}
+
+static bool may_be_gone(const struct client *client, uint32_t number)
+{
+    uint8_t user = client->events[number].user;
+    return erased[user].asked && number < erased[user].until[client->id];
 }
 
 static void check_page(struct call *call, const struct client *client, uint32_t from, uint32_t to)
@@ -462,8 +487,8 @@ static void check_page(struct call *call, const struct client *client, uint32_t 
         uint32_t number = id == NULL ? UINT32_MAX : (uint32_t)strtoul(id + 3, NULL, 10);
         if (number < from || number >= to || number >= client->sent)
             violation("an event that nobody sent: %s", id == NULL ? "null" : id);
-        else if (erased[client->events[number].user])
-            continue;
+        else if (must_be_gone(client, number))
+            violation("erased and there: %s", id);
         else if (count != 1)
             violation("duplicate: %s is there %llu times", id, (unsigned long long)count);
         if (number >= from && number < to)
@@ -471,7 +496,7 @@ static void check_page(struct call *call, const struct client *client, uint32_t 
     }
     yyjson_doc_free(doc);
     for (uint32_t number = from; number < to && number < client->acked; number++)
-        if (!seen[number - from] && !erased[client->events[number].user])
+        if (!seen[number - from] && !may_be_gone(client, number))
             violation("lost: c%d-%010u was acknowledged", client->id, number);
 }
 
@@ -483,7 +508,7 @@ static void check_profiles(struct call *call)
             expected[clients[c].events[i].user]++;
     for (int user = 0; user < USERS; user++) {
         char path[128];
-        if (expected[user] == 0 || erased[user])
+        if (expected[user] == 0 || erased[user].asked)
             continue;
         snprintf(path, sizeof path, "/api/v1/profiles/user_id:u%04d", user);
         yyjson_doc *doc = ask(call, "GET", path, NULL);
@@ -507,9 +532,8 @@ static void check_total(yyjson_val *totals, const char *name, uint64_t expected)
 static void check_report(struct call *call)
 {
     uint64_t orders = 0;
-    for (int user = 0; user < USERS; user++)
-        if (erased[user])
-            return; /* whose events the report counts is then another test's matter */
+    if (erasures > 0)
+        return; /* whose events the report counts is then another test's matter */
     for (int c = 0; c < CLIENTS; c++)
         for (uint32_t i = 0; i < clients[c].acked; i++)
             orders += clients[c].events[i].order;
@@ -517,6 +541,24 @@ static void check_report(struct call *call)
     yyjson_val *totals = yyjson_obj_get(yyjson_doc_get_root(doc), "totals");
     check_total(totals, "events", acked_total());
     check_total(totals, "orders", orders);
+    yyjson_doc_free(doc);
+}
+
+/* What was begun is finished, and the ledger says so. */
+static void check_erasures(struct call *call)
+{
+    if (erasures == 0)
+        return;
+    yyjson_doc *doc = ask(call, "GET", "/api/v1/erasures", NULL);
+    yyjson_val *one, *list = yyjson_obj_get(yyjson_doc_get_root(doc), "erasures");
+    if (yyjson_arr_size(list) != (size_t)erasures)
+        violation("the ledger has %zu erasures, %d were begun", yyjson_arr_size(list), erasures);
+    yyjson_arr_iter iter = yyjson_arr_iter_with(list);
+    while ((one = yyjson_arr_iter_next(&iter)) != NULL) {
+        const char *state = yyjson_get_str(yyjson_obj_get(one, "state"));
+        if (state == NULL || strcmp(state, "done") != 0)
+            violation("an erasure was left unfinished: %s", state == NULL ? "null" : state);
+    }
     yyjson_doc_free(doc);
 }
 
@@ -548,6 +590,7 @@ static void compare(const char *when)
             check_page(&call, &clients[c], from, from + PAGE);
     check_profiles(&call);
     check_report(&call);
+    check_erasures(&call);
     printf("compared %s: %llu acknowledged, %d violations\n", when,
            (unsigned long long)acked_total(), violations - before);
     call_done(&call);
@@ -575,7 +618,7 @@ static void run_kills(uint64_t *random)
         uint64_t x = draw(random);
         int64_t started = now_ms(), life = 20 + (int64_t)(x % 1481);
         int took = -1;
-        start_server(NULL, options.data);
+        start_server(NULL, options.data, "system");
         if ((x >> 32) % 2 == 0) {
             took = wait_ready(started, 60000);
             if (took < 0)
@@ -599,16 +642,23 @@ static void run_kills(uint64_t *random)
     compare("after everything was sent again");
 }
 
-/* A command beside the load, for points that no event reaches: `erase user_id:u0007`, or `stop` for
- * SIGTERM. */
+/* A command of hezou beside the load, for points that no event reaches: `erase user_id:u0007
+ * --yes`.
+ */
 static pid_t run_command(char *words)
 {
     char *args[16], port_text[16], *word;
     int n = 0;
     unsigned user;
     args[n++] = (char *)options.server;
-    if (sscanf(words, "erase user_id:u%u", &user) == 1 && user < USERS)
-        erased[user] = true;
+    if (sscanf(words, "erase user_id:u%u", &user) == 1 && user < USERS) {
+        erased[user].asked = true;
+        erasures++;
+        for (int c = 0; c < CLIENTS; c++) {
+            erased[user].below[c] = clients[c].acked;
+            erased[user].until[c] = UINT32_MAX;
+        }
+    }
     while (n < 12 && (word = strsep(&words, " ")) != NULL)
         if (*word != '\0')
             args[n++] = word;
@@ -644,7 +694,7 @@ static void crash_fresh(const char *name, const char *at)
     char data[4096];
     snprintf(data, sizeof data, "%s.%s", options.data, name);
     int64_t started = now_ms();
-    start_server(at, data);
+    start_server(at, data, "system");
     if (wait_ready(started, POINT_WAIT_MS) >= 0)
         send_first(data);
     while (is_running() && now_ms() - started < POINT_WAIT_MS)
@@ -653,7 +703,7 @@ static void crash_fresh(const char *name, const char *at)
         violation("point %s was not reached by a first start", name);
     kill_server(SIGKILL);
     started = now_ms();
-    start_server(NULL, data);
+    start_server(NULL, data, "system");
     if (wait_ready(started, POINT_WAIT_MS) < 0)
         violation("no start after a crash at %s", name);
     else
@@ -662,25 +712,60 @@ static void crash_fresh(const char *name, const char *at)
     printf("a first start that crashed at %s can be repeated\n", name);
 }
 
+/* Days go by while nobody sends, by the clock of the test build. */
+static void pass_days(int days)
+{
+    char body[64];
+    struct call call;
+    days_passed += days;
+    int n = snprintf(body, sizeof body, "{\"advance_ms\":%lld}", days_passed * 86400000LL);
+    call_init(&call, port);
+    if (call_send(&call, "POST", "/test/clock", owner, body, (size_t)n) != 200)
+        give_up("/test/clock: %s", call.body);
+    call_done(&call);
+}
+
+/* What must happen beside the load so that the point is reached; the child that does it, or -1. */
+static pid_t provoke(char *command)
+{
+    int days;
+    if (command == NULL)
+        return -1;
+    if (sscanf(command, "days %d", &days) == 1) {
+        pass_days(days);
+        return -1;
+    }
+    paused = false;
+    rest_ms(300); /* so that there is something to erase, to flush */
+    if (strcmp(command, "stop") != 0)
+        return run_command(command);
+    kill(server, SIGTERM);
+    return -1;
+}
+
+static void erased_until_now(void)
+{
+    for (int user = 0; user < USERS; user++)
+        for (int c = 0; c < CLIENTS; c++)
+            if (erased[user].until[c] == UINT32_MAX)
+                erased[user].until[c] = clients[c].sent;
+}
+
 static void crash_at(const char *name, char *command)
 {
     char at[128], when[160];
     int64_t started = now_ms();
-    pid_t child = -1;
+    bool days = command != NULL && strncmp(command, "days ", 5) == 0;
     snprintf(at, sizeof at, "%s:1", name);
     if (command != NULL && strcmp(command, "fresh") == 0) {
         crash_fresh(name, at);
         return;
     }
-    start_server(at, options.data);
+    start_server(at, options.data, days ? "virtual" : "system");
+    pid_t child = -1;
+    if (command == NULL || wait_ready(started, POINT_WAIT_MS) >= 0)
+        child = provoke(command);
     paused = false;
-    if (command != NULL && wait_ready(started, POINT_WAIT_MS) >= 0) {
-        rest_ms(300);
-        if (strcmp(command, "stop") == 0)
-            kill(server, SIGTERM);
-        else
-            child = run_command(command);
-    }
     while (is_running() && now_ms() - started < POINT_WAIT_MS)
         rest_ms(5);
     if (server > 0) {
@@ -691,14 +776,25 @@ static void crash_at(const char *name, char *command)
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
     }
+    int64_t reached = now_ms() - started;
     start_ready();
     pause_clients();
-    snprintf(when, sizeof when, "after a crash at %s", name);
+    erased_until_now();
+    snprintf(when, sizeof when, "after a crash at %s (%lld ms)", name, (long long)reached);
     compare(when);
     kill_server(SIGKILL);
 }
 
-/* F2. The file's lines are explained in tests/crash/points. */
+static void compare_again(void)
+{
+    start_ready();
+    pause_clients();
+    send_all_again();
+    compare("after everything was sent again");
+}
+
+/* F2. The file's lines are explained in tests/crash/points. Once days have gone by, message ids are
+ * forgotten as promised, so all is sent again before the first of them. */
 static void run_points(void)
 {
     char line[256];
@@ -713,14 +809,16 @@ static void run_points(void)
             continue;
         while (command != NULL && *command == ' ')
             command++;
+        if (command != NULL && strncmp(command, "days ", 5) == 0 && days_passed == 0) {
+            compare_again();
+            kill_server(SIGKILL);
+        }
         crash_at(name, command != NULL && *command != '\0' ? command : NULL);
         count++;
     }
     fclose(file);
-    start_ready();
-    pause_clients();
-    send_all_again();
-    compare("after everything was sent again");
+    if (days_passed == 0)
+        compare_again();
     printf("%d points\n", count);
 }
 
