@@ -47,9 +47,7 @@ const struct route *api_routes(struct api *api, size_t *ret_count)
     return api->routes;
 }
 
-/* --- answers
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- answers ---------------------------------------------------------------------------------- */
 
 void api_finish(struct http_request *request, enum status status, int code, struct buf *json,
                 const struct err *err)

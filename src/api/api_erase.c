@@ -138,9 +138,7 @@ void api_erasures(void *ctx, struct http_request *request)
     api_finish(request, facts_read(api->options.facts, ledger_list, &json, &err), 200, &json, &err);
 }
 
-/* --- after a crash
- * ------------------------------------------------------------------------------------------------
- */
+/* --- after a crash ---------------------------------------------------------------------------- */
 
 struct open_list {
     int64_t ids[256];

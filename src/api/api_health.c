@@ -51,9 +51,7 @@ void api_readyz(void *ctx, struct http_request *request)
     api_finish(request, ST_OK, log.full ? 503 : 200, &json, NULL);
 }
 
-/* --- metrics
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- metrics ---------------------------------------------------------------------------------- */
 
 static uint64_t resident_bytes(void)
 {
@@ -173,9 +171,7 @@ void api_metrics(void *ctx, struct http_request *request)
     buf_done(&out);
 }
 
-/* --- doctor
- * -------------------------------------------------------------------------------------------------------
- */
+/* --- doctor ----------------------------------------------------------------------------------- */
 
 static void put_hash(struct buf *json, const char *name, struct hash128 hash)
 {

@@ -27,9 +27,7 @@ static enum status decide(struct api *api, enum log_type type, struct str payloa
     return status;
 }
 
-/* --- rules
- * --------------------------------------------------------------------------------------------------------
- */
+/* --- rules ------------------------------------------------------------------------------------ */
 
 /* [{"type","value"}] again, every value in its normal form: a rule names what identity knows. */
 static enum status values_normalise(struct http_request *request, yyjson_val *body,
@@ -140,9 +138,7 @@ void api_rules_get(void *ctx, struct http_request *request)
     api_finish(request, ST_OK, 200, &json, NULL);
 }
 
-/* --- unmerge
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- unmerge ---------------------------------------------------------------------------------- */
 
 /* {"identifier":"email:a@b.cn"} takes it out of its person; with "from":["user_id:u1"] only those
  * edges end. */

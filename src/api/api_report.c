@@ -2,9 +2,7 @@
 #include "analytics/analytics.h"
 #include "api/api_int.h"
 
-/* --- reports
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- reports ---------------------------------------------------------------------------------- */
 
 static void overview_work(void *ctx, struct http_request *request)
 {
@@ -20,9 +18,7 @@ void api_overview(void *ctx, struct http_request *request)
     api_work(ctx, request, overview_work);
 }
 
-/* --- SQL
- * ----------------------------------------------------------------------------------------------------------
- */
+/* --- SQL -------------------------------------------------------------------------------------- */
 
 static void sql_work(void *ctx, struct http_request *request)
 {
@@ -48,9 +44,7 @@ void api_sql(void *ctx, struct http_request *request)
     api_work(ctx, request, sql_work);
 }
 
-/* --- one record
- * ---------------------------------------------------------------------------------------------------
- */
+/* --- one record ------------------------------------------------------------------------------- */
 
 static void put_event(struct buf *json, const struct event *event)
 {
@@ -185,9 +179,7 @@ void api_record(void *ctx, struct http_request *request)
     api_work(ctx, request, record_work);
 }
 
-/* --- files out
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- files out -------------------------------------------------------------------------------- */
 
 static void export_work(void *ctx, struct http_request *request)
 {

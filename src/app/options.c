@@ -35,9 +35,7 @@ static const struct option_row {
 #undef OPTION
 };
 
-/* --- nearest name
- * -------------------------------------------------------------------------------------------------
- */
+/* --- nearest name ----------------------------------------------------------------------------- */
 
 #define NAME_MAX_BYTES 32
 
@@ -87,9 +85,7 @@ static const char *nearest_command(const char *word)
     return best;
 }
 
-/* --- parsing
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- parsing ---------------------------------------------------------------------------------- */
 
 static const char *environment(const char *name)
 {
@@ -235,9 +231,7 @@ long long option_number(const struct options *options, enum option option)
     return strtoll(options->values[option], NULL, 10);
 }
 
-/* --- help
- * ---------------------------------------------------------------------------------------------------------
- */
+/* --- help ------------------------------------------------------------------------------------- */
 
 void options_print_help(enum language language)
 {

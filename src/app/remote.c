@@ -14,9 +14,7 @@
 #define ANSWER_BYTES_MAX ((size_t)256 << 20)
 #define FILE_BYTES_MAX ((size_t)1 << 20)
 
-/* --- the connection
- * -----------------------------------------------------------------------------------------------
- */
+/* --- the connection --------------------------------------------------------------------------- */
 
 /* A small text file without its final newline, malloc'd. */
 static enum status file_text(const char *path, char **ret_text, struct err *err)

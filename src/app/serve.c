@@ -34,9 +34,7 @@ struct server {
     const char *trusted[TRUSTED_MAX + 1];
 };
 
-/* --- one request
- * --------------------------------------------------------------------------------------------------
- */
+/* --- one request ------------------------------------------------------------------------------ */
 
 static struct str bearer(struct http_request *request)
 {
@@ -148,9 +146,7 @@ static void write_metrics(void *ctx, struct buf *out)
                privacy.denied_gpc);
 }
 
-/* --- start and stop
- * -----------------------------------------------------------------------------------------------
- */
+/* --- start and stop --------------------------------------------------------------------------- */
 
 static enum status doors_open(struct server *server, const struct options *options, struct err *err)
 {

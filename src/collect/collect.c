@@ -88,7 +88,7 @@ static void door_give(struct collect *collect, struct door *door)
     pthread_mutex_unlock(&collect->mutex);
 }
 
-/* --- counting -------------------------------------------------------------------------------- */
+/* --- counting --------------------------------------------------------------------------------- */
 
 static void count(uint64_t *counter, uint64_t n)
 {
@@ -131,7 +131,7 @@ static void passage_count(const struct passage *passage)
     count(&stats->crc_mismatches, intake->crc_mismatches);
 }
 
-/* --- answering ------------------------------------------------------------------------------- */
+/* --- answering -------------------------------------------------------------------------------- */
 
 static void passage_refuse(struct passage *passage, const struct err *err)
 {
@@ -242,7 +242,7 @@ static void passage_end(struct passage *passage)
         passage_refuse(passage, &err);
 }
 
-/* --- keys ------------------------------------------------------------------------------------ */
+/* --- keys ------------------------------------------------------------------------------------- */
 
 static enum status key_check(struct passage *passage, struct str key, struct err *err)
 {
@@ -279,7 +279,7 @@ static enum status key_of_request(struct passage *passage, struct err *err)
     return status != ST_OK && query.n > 0 ? key_check(passage, query, err) : status;
 }
 
-/* --- the body -------------------------------------------------------------------------------- */
+/* --- the body --------------------------------------------------------------------------------- */
 
 /* Sniffed, never trusted: real clients send gzip under any name or none. */
 static enum status body_open(struct door *door, struct http_request *request, struct str *ret_body,
@@ -356,7 +356,7 @@ static void passage_start(void *ctx, struct http_request *request, http_handler 
     }
 }
 
-/* --- Segment --------------------------------------------------------------------------------- */
+/* --- Segment ---------------------------------------------------------------------------------- */
 
 /* By the last word of the path; 0 for a batch. */
 static enum event_type segment_type_of(struct str path)
@@ -438,7 +438,7 @@ static void get_pixel(void *ctx, struct http_request *request)
     passage_run(ctx, request, PROTOCOL_SEGMENT, ANSWER_GIF, pixel_translate);
 }
 
-/* --- Sensors --------------------------------------------------------------------------------- */
+/* --- Sensors ---------------------------------------------------------------------------------- */
 
 static void sensors_form_of_query(struct http_request *request, struct sensors_form *ret)
 {
@@ -519,7 +519,7 @@ static void any_sensors(void *ctx, struct http_request *request)
     passage_start(ctx, request, sensors_work);
 }
 
-/* --- our own --------------------------------------------------------------------------------- */
+/* --- our own ---------------------------------------------------------------------------------- */
 
 /* Only a hint that saves a parse: one event a line is found without it too. */
 static bool lines_announced(struct str type)
@@ -564,7 +564,7 @@ static void post_own(void *ctx, struct http_request *request)
     passage_start(ctx, request, own_work);
 }
 
-/* --- settings -------------------------------------------------------------------------------- */
+/* --- settings --------------------------------------------------------------------------------- */
 
 static const struct route *settings_route(void);
 
@@ -600,7 +600,7 @@ static void get_source_config(void *ctx, struct http_request *request)
     page_reply(ctx, request, key.n > 0 ? key : http_query(request, "writeKey"), false);
 }
 
-/* --- routes ---------------------------------------------------------------------------------- */
+/* --- routes ----------------------------------------------------------------------------------- */
 
 static const struct route routes[] = {
 #define X(method, pattern, handler, scope, audit, body)                                            \

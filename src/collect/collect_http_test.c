@@ -172,7 +172,7 @@ static int teardown(void **state)
     return stop();
 }
 
-/* --- a client -------------------------------------------------------------------------------- */
+/* --- a client --------------------------------------------------------------------------------- */
 
 static void send_all(int fd, struct str bytes)
 {
@@ -265,7 +265,7 @@ static int records_clean(void)
 #define TRACK "{\"type\":\"track\",\"event\":\"E\",\"userId\":\"u\"}"
 #define BATCH "{\"batch\":[" TRACK "," TRACK ",{\"type\":\"track\",\"userId\":\"u\"}]}"
 
-/* --- Segment --------------------------------------------------------------------------------- */
+/* --- Segment ---------------------------------------------------------------------------------- */
 
 static void a_2xx_is_in_the_journal(void **state)
 {
@@ -428,8 +428,7 @@ static void bodies_are_sniffed_and_bounded(void **state)
     buf_done(&large);
 }
 
-/* --- 神策 --------------------------------------------------------------------------------------
- */
+/* --- 神策 --------------------------------------------------------------------------------------- */
 
 #define DATA                                                                                       \
     "data="                                                                                        \
@@ -483,7 +482,7 @@ static void debug_says_what_is_wrong_and_a_dry_run_keeps_nothing(void **state)
     assert_true(log_end(journal) > before);
 }
 
-/* --- our own --------------------------------------------------------------------------------- */
+/* --- our own ---------------------------------------------------------------------------------- */
 
 static void the_own_batch_answers_per_event(void **state)
 {

@@ -20,7 +20,7 @@
 #define COLLECT_POOL_KEPT ((size_t)8 << 20) /* parser memory that a door keeps between requests */
 #define COLLECT_WORK_BYTES ((size_t)256 << 10) /* a larger body is no work for a network thread */
 
-/* --- door.c: memory and JSON of one request at a time ---------------------------------------- */
+/* --- door.c: memory and JSON of one request at a time ----------------------------------------- */
 
 /* One text that yyjson writes, kept for the next time: no malloc per event once warm. */
 struct text_slot {
@@ -62,7 +62,7 @@ MUST_USE enum status collect_door_parse(struct door *door, struct str text, yyjs
 /* One item of a body that is not strict: the same item parsed alone, or why it cannot be taken. */
 enum event_reason collect_door_judge(struct door *door, yyjson_val *item, yyjson_val **ret_item);
 
-/* --- the translators: parsed JSON to an event, pure ------------------------------------------ */
+/* --- the translators: parsed JSON to an event, pure ------------------------------------------- */
 
 struct translated {
     struct event event;
@@ -91,7 +91,7 @@ bool collect_object(struct door *door, enum slot slot, yyjson_val *value, struct
 struct str collect_with_member(struct door *door, const char *name, struct str value,
                                struct str object);
 
-/* --- intake.c: what comes of each item ------------------------------------------------------- */
+/* --- intake.c: what comes of each item -------------------------------------------------------- */
 
 struct intake {
     /* Given. */
@@ -164,7 +164,7 @@ bool collect_sensors_open(struct door *door, const struct sensors_form *form,
                           struct sensors_opened *ret);
 void collect_sensors_take(struct intake *intake, const struct sensors_opened *opened);
 
-/* --- form.c ---------------------------------------------------------------------------------- */
+/* --- form.c ----------------------------------------------------------------------------------- */
 
 /* The value of a field of an application/x-www-form-urlencoded body, decoded into `arena`. */
 struct str collect_form_field(struct str body, const char *name, struct arena *arena);

@@ -121,7 +121,7 @@ static void is(struct str text, const char *want)
     assert_string_equal(copy, want);
 }
 
-/* --- the journal's frames, walked as docs/format/journal.md draws them ----------------------- */
+/* --- the journal's frames, walked as docs/format/journal.md draws them ------------------------ */
 
 struct frame {
     uint32_t length;
@@ -183,7 +183,7 @@ static void take_own(struct str body)
         assert_true(collect_own_take_lines(&intake, body));
 }
 
-/* --- Segment --------------------------------------------------------------------------------- */
+/* --- Segment ---------------------------------------------------------------------------------- */
 
 static void six_types_become_six_events(void **state)
 {
@@ -426,7 +426,7 @@ static void a_huge_shared_context_is_not_multiplied(void **state)
     buf_done(&body);
 }
 
-/* --- the gate -------------------------------------------------------------------------------- */
+/* --- the gate --------------------------------------------------------------------------------- */
 
 #define NO "\"context\":{\"consent\":{\"categoryPreferences\":{\"Analytics\":false}}}"
 #define YES "\"context\":{\"consent\":{\"categoryPreferences\":{\"Analytics\":true}}}"
@@ -461,8 +461,7 @@ static void a_batch_may_say_no_for_all_and_an_item_yes(void **state)
     is(stored(0).name, "B");
 }
 
-/* --- 神策 --------------------------------------------------------------------------------------
- */
+/* --- 神策 --------------------------------------------------------------------------------------- */
 
 static void the_published_vectors_fit(void **state)
 {
@@ -647,7 +646,7 @@ static void forms_and_base64_are_undone(void **state)
     assert_false(collect_base64(STR("a*b"), &door.arena, &bytes));
 }
 
-/* --- our own batch --------------------------------------------------------------------------- */
+/* --- our own batch ---------------------------------------------------------------------------- */
 
 static void the_own_door_is_strict(void **state)
 {
@@ -730,7 +729,7 @@ static void one_event_a_line_is_a_batch_too(void **state)
     assert_false(collect_own_take_lines(&intake, STR("nonsense\n{\"name\":\"C\"}")));
 }
 
-/* --- captured requests ----------------------------------------------------------------------- */
+/* --- captured requests ------------------------------------------------------------------------ */
 
 static const char *wire_path(const char *client)
 {
@@ -792,7 +791,7 @@ static void captured_requests_are_taken_whole(void **state)
     assert_int_equal(intake.quarantined, 0);
 }
 
-/* --- speed ----------------------------------------------------------------------------------- */
+/* --- speed ------------------------------------------------------------------------------------ */
 
 static int64_t cpu_us(void)
 {

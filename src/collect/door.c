@@ -87,7 +87,7 @@ void collect_door_reset(struct door *door)
     }
 }
 
-/* --- writing --------------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------------- */
 
 static void *slot_grow(void *ctx, void *old, size_t old_size, size_t size)
 {
@@ -144,7 +144,7 @@ struct str collect_door_text(struct door *door, yyjson_val *value)
     return text;
 }
 
-/* --- reading --------------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------------- */
 
 /* 4 hexadecimal digits at `p`, or -1. */
 static int hex4(const char *p, const char *end)
@@ -241,7 +241,7 @@ enum event_reason collect_door_judge(struct door *door, yyjson_val *item, yyjson
     }
 }
 
-/* --- what every protocol has ----------------------------------------------------------------- */
+/* --- what every protocol has ------------------------------------------------------------------ */
 
 bool collect_time(struct door *door, yyjson_val *value, int64_t *ret_us)
 {

@@ -148,7 +148,7 @@ bool collect_own_take(struct intake *intake, yyjson_val *root, bool strict)
     return true;
 }
 
-/* --- one event a line ------------------------------------------------------------------------ */
+/* --- one event a line ------------------------------------------------------------------------- */
 
 /* The next line that is not blank; an empty text at the end. */
 static struct str line_next(struct str *rest)

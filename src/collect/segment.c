@@ -70,7 +70,7 @@ static enum event_type type_of(struct str text)
     return 0;
 }
 
-/* --- identifiers ----------------------------------------------------------------------------- */
+/* --- identifiers ------------------------------------------------------------------------------ */
 
 static void add(struct door *door, struct event *event, enum identifier_type type,
                 yyjson_val *value)
@@ -116,7 +116,7 @@ static void add_context(struct door *door, struct event *event, yyjson_val *cont
         add(door, event, IDENTIFIER_DEVICE_ID, yyjson_obj_get(device, "advertisingId"));
 }
 
-/* --- context --------------------------------------------------------------------------------- */
+/* --- context ---------------------------------------------------------------------------------- */
 
 /* The batch's context under the item's. Both went through the depth limit, so the library's
  * recursion is bounded by it. */
@@ -145,7 +145,7 @@ static void context_take(struct door *door, const struct batch_head *head, yyjso
         ret->event.context = collect_door_write(door, SLOT_CONTEXT, ret->context);
 }
 
-/* --- the event ------------------------------------------------------------------------------- */
+/* --- the event -------------------------------------------------------------------------------- */
 
 static bool times_take(struct door *door, const struct batch_head *head,
                        const struct segment_item *fields, struct event *event)
@@ -230,7 +230,7 @@ enum event_reason collect_segment_event(struct door *door, const struct batch_he
     return event->identifiers_count == 0 ? REASON_NO_IDENTIFIER : REASON_NONE;
 }
 
-/* --- a body ---------------------------------------------------------------------------------- */
+/* --- a body ----------------------------------------------------------------------------------- */
 
 /* The batch's context, which the judge's next document would take away: parsed once more. */
 static enum event_reason context_judged(struct door *door, yyjson_val *context,

@@ -71,7 +71,7 @@ static enum identifier_type identity_type_of(struct str name)
     return identifier_type_of(name);
 }
 
-/* --- who ------------------------------------------------------------------------------------- */
+/* --- who -------------------------------------------------------------------------------------- */
 
 /* True when `text` is "key+value" of one of the identities. */
 static bool composed(struct door *door, yyjson_val *identities, struct str text)
@@ -145,7 +145,7 @@ static void who_take(struct door *door, yyjson_val *item, bool signup, struct ev
         add(door, identities, event, IDENTIFIER_ANONYMOUS_ID, yyjson_obj_get(item, "original_id"));
 }
 
-/* --- context --------------------------------------------------------------------------------- */
+/* --- context ---------------------------------------------------------------------------------- */
 
 static struct str channel_of(struct str lib)
 {
@@ -206,7 +206,7 @@ static struct str context_make(struct door *door, yyjson_val *item, struct str u
     return out->n > 2 ? buf_view(out) : STR("");
 }
 
-/* --- the record ------------------------------------------------------------------------------ */
+/* --- the record ------------------------------------------------------------------------------- */
 
 /* Hex of the hash of the record without _flush_time. */
 static struct str message_id_make(struct door *door, yyjson_val *item)
@@ -279,7 +279,7 @@ enum event_reason collect_sensors_event(struct door *door, const struct batch_he
     return event->identifiers_count == 0 ? REASON_NO_IDENTIFIER : REASON_NONE;
 }
 
-/* --- the transmission ------------------------------------------------------------------------ */
+/* --- the transmission ------------------------------------------------------------------------- */
 
 static bool refused(struct sensors_opened *ret, enum event_reason reason, struct str raw)
 {

@@ -81,7 +81,7 @@ void import_builder_free(struct builder *builder)
     free(builder);
 }
 
-/* --- ids ------------------------------------------------------------------------------------- */
+/* --- ids -------------------------------------------------------------------------------------- */
 
 static void id_part(struct buf *id, struct str text)
 {
@@ -134,7 +134,7 @@ static enum status id_make(struct builder *builder, const struct csv *csv, struc
     return ST_OK;
 }
 
-/* --- one row into a group -------------------------------------------------------------------- */
+/* --- one row into a group --------------------------------------------------------------------- */
 
 static struct str name_of(const struct mapping *mapping, const struct csv *csv)
 {
@@ -252,7 +252,7 @@ static void row_add(const struct mapping *mapping, struct group *group, const st
     }
 }
 
-/* --- a group into an event ------------------------------------------------------------------- */
+/* --- a group into an event -------------------------------------------------------------------- */
 
 static enum status group_close(struct builder *builder, struct group *group, struct err *err)
 {

@@ -118,7 +118,7 @@ enum status import_sender_put(void *ctx, struct str event, struct err *err)
     return ST_OK;
 }
 
-/* --- the file -------------------------------------------------------------------------------- */
+/* --- the file --------------------------------------------------------------------------------- */
 
 static enum status read_input(void *ctx, char *to, size_t n, size_t *ret_n, struct err *err)
 {
@@ -191,7 +191,7 @@ enum status import_read_file(const char *file, struct str mapping, import_sink *
     return status;
 }
 
-/* --- over HTTP ------------------------------------------------------------------------------- */
+/* --- over HTTP -------------------------------------------------------------------------------- */
 
 static enum status post_http(void *ctx, struct str body, int *ret_code, struct buf *answer,
                              struct err *err)

@@ -30,7 +30,7 @@
 #define IMPORT_WAIT_S 1      /* what the door's Retry-After says */
 #define IMPORT_WAITS_MAX 600 /* ten minutes of "try again", then we give up */
 
-/* --- input.c --------------------------------------------------------------------------------- */
+/* --- input.c ---------------------------------------------------------------------------------- */
 
 struct import_input;
 /* Plain, gzip or zstd, told by the first bytes. ST_NOT_FOUND, ST_IO. */
@@ -44,7 +44,7 @@ void import_input_bytes(const struct import_input *input, uint64_t *ret_read, ui
 /* SHA-256 of the file as it lies on the disk, in hexadecimal. */
 MUST_USE enum status import_input_hash(const char *path, char ret_text[65], struct err *err);
 
-/* --- csv.c ----------------------------------------------------------------------------------- */
+/* --- csv.c ------------------------------------------------------------------------------------ */
 
 /* Where rows come from: import_input_read, or a test's text. */
 typedef enum status import_read(void *ctx, char *to, size_t n, size_t *ret_n, struct err *err);
@@ -68,7 +68,7 @@ void import_csv_done(struct csv *csv);
  * row. ST_INVALID names line and column. */
 MUST_USE enum status import_csv_next(struct csv *csv, bool *ret_any, struct err *err);
 
-/* --- mapping.c ------------------------------------------------------------------------------- */
+/* --- mapping.c -------------------------------------------------------------------------------- */
 
 enum value_kind { VALUE_TEXT, VALUE_NUMBER, VALUE_CONSTANT, VALUE_SUM };
 
@@ -122,7 +122,7 @@ MUST_USE enum status import_mapping_parse(struct str json, const struct str *col
                                           struct mapping *ret_mapping, struct err *err);
 void import_mapping_done(struct mapping *mapping);
 
-/* --- build.c --------------------------------------------------------------------------------- */
+/* --- build.c ---------------------------------------------------------------------------------- */
 
 /* Gets each event as one JSON object of our own batch. */
 typedef enum status import_sink(void *ctx, struct str event, struct err *err);
@@ -136,7 +136,7 @@ MUST_USE enum status import_builder_row(struct builder *builder, struct csv *csv
 /* All groups that are still open. */
 MUST_USE enum status import_builder_end(struct builder *builder, struct err *err);
 
-/* --- import.c -------------------------------------------------------------------------------- */
+/* --- import.c --------------------------------------------------------------------------------- */
 
 struct sender {
     enum status (*post)(void *ctx, struct str body, int *ret_code, struct buf *answer,

@@ -16,7 +16,7 @@
 #include "import/decimal.h"
 #include "import/import_int.h"
 
-/* --- decimal --------------------------------------------------------------------------------- */
+/* --- decimal ---------------------------------------------------------------------------------- */
 
 static void written(struct decimal decimal, const char *want)
 {
@@ -66,7 +66,7 @@ static void numbers_keep_their_digits_and_texts_stay_texts(void **state)
     }
 }
 
-/* --- CSV ------------------------------------------------------------------------------------- */
+/* --- CSV -------------------------------------------------------------------------------------- */
 
 struct text_source {
     struct str text;
@@ -196,7 +196,7 @@ static void long_rows_cross_the_window(void **state)
     buf_done(&out);
 }
 
-/* --- files ----------------------------------------------------------------------------------- */
+/* --- files ------------------------------------------------------------------------------------ */
 
 static char folder[128];
 
@@ -306,7 +306,7 @@ static void a_cut_gzip_is_no_end(void **state)
     buf_done(&out);
 }
 
-/* --- events ---------------------------------------------------------------------------------- */
+/* --- events ----------------------------------------------------------------------------------- */
 
 static enum status gather(void *ctx, struct str event, struct err *err)
 {
@@ -451,7 +451,7 @@ static void a_row_that_misses_a_mapped_column_is_named(void **state)
     buf_done(&out);
 }
 
-/* --- the sender ------------------------------------------------------------------------------ */
+/* --- the sender ------------------------------------------------------------------------------- */
 
 struct server {
     struct buf bodies[4]; /* what came, by call */
@@ -561,7 +561,7 @@ static void a_server_that_stays_busy_is_given_up(void **state)
     import_sender_done(&sender);
 }
 
-/* --- Online Retail --------------------------------------------------------------------------- */
+/* --- Online Retail ---------------------------------------------------------------------------- */
 
 struct totals {
     uint64_t events, cancelled, lines, no_customer, quantity_bad, price_zero, price_negative;

@@ -63,7 +63,7 @@ static enum status columns_take(const struct reading *reading, yyjson_val *value
     return ST_OK;
 }
 
-/* --- values ---------------------------------------------------------------------------------- */
+/* --- values ----------------------------------------------------------------------------------- */
 
 static struct str json_kept(const struct reading *reading, yyjson_val *value)
 {
@@ -129,7 +129,7 @@ static enum status values_take(const struct reading *reading, const char *what, 
     return ST_OK;
 }
 
-/* --- the event ------------------------------------------------------------------------------- */
+/* --- the event -------------------------------------------------------------------------------- */
 
 static enum status rule_take(const struct reading *reading, yyjson_val *from,
                              struct name_rule *rule)
@@ -216,7 +216,7 @@ static enum status time_take(const struct reading *reading)
     return column_take(reading, yyjson_obj_get(time, "column"), "time", &mapping->time);
 }
 
-/* --- the whole ------------------------------------------------------------------------------- */
+/* --- the whole -------------------------------------------------------------------------------- */
 
 static enum status members_check(const struct reading *reading)
 {

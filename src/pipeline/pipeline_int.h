@@ -58,8 +58,8 @@ struct pipeline {
     pthread_cond_t changed;
     pthread_t fold_thread, flush_thread;
     bool started, stopping;
-    bool closing; /* the last flush: a full disk is not waited out */
-    bool stalled; /* a full disk holds up a commit or a flush */
+    bool closing;       /* the last flush: a full disk is not waited out */
+    bool stalled;       /* a full disk holds up a commit or a flush */
     bool flush_wanted;  /* by pipeline_flush */
     bool flush_running; /* frozen, being written */
     uint64_t frozen_position;

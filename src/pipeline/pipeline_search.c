@@ -47,9 +47,7 @@ static struct str lowered(struct str text, struct arena *arena)
     return (struct str){out, text.n};
 }
 
-/* --- one reading
- * --------------------------------------------------------------------------------------------------
- */
+/* --- one reading ------------------------------------------------------------------------------ */
 
 /* Is text[at, at + n) a whole word; if it is short, a whole value of JSON? */
 static bool stands_alone(struct str text, size_t at, size_t n)
@@ -120,9 +118,7 @@ static bool reading_names(const struct search *search, struct str text)
     return false;
 }
 
-/* --- the other readings
- * -------------------------------------------------------------------------------------------
- */
+/* --- the other readings ----------------------------------------------------------------------- */
 
 static int hex_digits(struct str text, size_t at, size_t n)
 {

@@ -47,9 +47,7 @@ void pipeline_value_set_u64(struct state *state, const char *name, uint64_t v)
     state_set_value(state, name, (struct str){(const char *)&v, sizeof v});
 }
 
-/* --- snapshots
- * ----------------------------------------------------------------------------------------------------
- */
+/* --- snapshots -------------------------------------------------------------------------------- */
 
 /* The positions of the snapshots in DATA/snapshot, newest first; at most `max`. */
 static size_t snapshots_list(const char *folder, uint64_t *positions, size_t max)
@@ -149,9 +147,7 @@ enum status pipeline_snapshots_remake(struct pipeline *pipeline, struct err *err
     return status == ST_OK && count > 0 ? snapshot_make(pipeline, position, err) : status;
 }
 
-/* --- opening
- * ------------------------------------------------------------------------------------------------------
- */
+/* --- opening ---------------------------------------------------------------------------------- */
 
 static enum status position_check(struct pipeline *pipeline, uint64_t position, struct err *err)
 {
@@ -161,8 +157,9 @@ static enum status position_check(struct pipeline *pipeline, uint64_t position, 
         !pipeline->options.bug_cursor_before_effect) {
         err_set(err, ST_CORRUPT, "state.db stands at %llu, after the warehouse at %llu",
                 (unsigned long long)position, (unsigned long long)rows);
-        return err_hint(err, ST_CORRUPT, "delete state.db: it is rebuilt from the journal, and "
-                                         "the missing rows with it");
+        return err_hint(err, ST_CORRUPT,
+                        "delete state.db: it is rebuilt from the journal, and "
+                        "the missing rows with it");
     }
     if (position > log_end(log))
         return err_set(err, ST_CORRUPT, "state.db stands at %llu, after the journal's end %llu",
@@ -217,9 +214,7 @@ enum status pipeline_state_open(struct pipeline *pipeline, struct err *err)
     return status;
 }
 
-/* --- flushing
- * -----------------------------------------------------------------------------------------------------
- */
+/* --- flushing --------------------------------------------------------------------------------- */
 
 static bool flush_due(struct pipeline *pipeline)
 {
