@@ -58,6 +58,8 @@ static enum consent consent_of(const struct privacy *privacy, yyjson_val *contex
     enum consent consent = CONSENT_NONE;
     size_t i, n;
     yyjson_val *name, *value;
+    if (preferences == NULL)
+        return consent;
     yyjson_obj_foreach(preferences, i, n, name, value)
     {
         if (!str_eq_nocase(json_str(name), str_of(privacy->category)))
