@@ -22,6 +22,7 @@ static const struct route routes[] = {
 struct api *api_new(const struct api_options *options)
 {
     struct api *api = mem_zero(sizeof *api);
+    pthread_mutex_init(&api->erasing, NULL);
     api->options = *options;
     facts_prepare(options->facts, api_queries);
     api->routes = mem_zero((ROUTES + 1) * sizeof *api->routes);
@@ -37,6 +38,7 @@ void api_free(struct api *api)
 {
     if (api == NULL)
         return;
+    pthread_mutex_destroy(&api->erasing);
     free(api->routes);
     free(api);
 }
@@ -192,8 +194,9 @@ static void after_ready(struct pipeline_waiter *waiter, enum status status)
         return;
     }
     struct err err;
-    err_set(&err, status, "the position %llu was not reached in time",
-            (unsigned long long)waiter->offset);
+    err_set(&err, status, "the position %llu was not reached%s",
+            (unsigned long long)waiter->offset,
+            status == ST_BUSY ? ": the disk is full" : " in time");
     http_reply_error(after->request, &err);
 }
 

@@ -36,6 +36,7 @@ export class Server {
   async ask(method, path, body, headers = {}) {
     const answer = await fetch(this.url + path, {
       method,
+      signal: AbortSignal.timeout(60000),
       headers: { authorization: `Bearer ${this.key}`, 'content-type': 'application/json', ...headers },
       body: body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
     });
