@@ -152,6 +152,7 @@ enum status api_identifier(struct http_request *request, struct str id,
     if (!clean_identifier(type, value, http_arena(request), ret_value))
         return err_set(err, ST_INVALID, "the value can be no %s", identifier_name(type));
     *ret_type = type;
+    *ret_value = arena_copy(http_arena(request), *ret_value); /* it may be a part of the body */
     return ST_OK;
 }
 
