@@ -22,6 +22,7 @@ static const struct route routes[] = {
 struct api *api_new(const struct api_options *options)
 {
     struct api *api = mem_zero(sizeof *api);
+    pthread_mutex_init(&api->erasing, NULL);
     api->options = *options;
     facts_prepare(options->facts, api_queries);
     api->routes = mem_zero((ROUTES + 1) * sizeof *api->routes);
@@ -37,6 +38,7 @@ void api_free(struct api *api)
 {
     if (api == NULL)
         return;
+    pthread_mutex_destroy(&api->erasing);
     free(api->routes);
     free(api);
 }
@@ -150,6 +152,7 @@ enum status api_identifier(struct http_request *request, struct str id,
     if (!clean_identifier(type, value, http_arena(request), ret_value))
         return err_set(err, ST_INVALID, "the value can be no %s", identifier_name(type));
     *ret_type = type;
+    *ret_value = arena_copy(http_arena(request), *ret_value); /* it may be a part of the body */
     return ST_OK;
 }
 
@@ -192,8 +195,9 @@ static void after_ready(struct pipeline_waiter *waiter, enum status status)
         return;
     }
     struct err err;
-    err_set(&err, status, "the position %llu was not reached in time",
-            (unsigned long long)waiter->offset);
+    err_set(&err, status, "the position %llu was not reached%s",
+            (unsigned long long)waiter->offset,
+            status == ST_BUSY ? ": the disk is full" : " in time");
     http_reply_error(after->request, &err);
 }
 

@@ -1,4 +1,7 @@
-/* api_erase.c - the ledger's half of forgetting: asked, then done, without a word about whom. */
+/* api_erase.c - the ledger's half of forgetting: asked, then done, without a word about whom.
+ *
+ * What is asked for and then cannot be finished (a crash, a full disk) stays open in the ledger; the
+ * next start, and the next erase, goes on with it first. So an answer 503 means: ask again. */
 #include "api/api_int.h"
 
 #include <stdio.h>
@@ -50,6 +53,58 @@ static enum status ledger_close(struct api *api, struct ledger *ledger, struct e
     return status;
 }
 
+struct open_list {
+    int64_t ids[256];
+    size_t count;
+};
+
+static enum status ledger_open(void *ctx, struct db *db, struct err *err)
+{
+    struct open_list *open = ctx;
+    bool row = true;
+    struct db_stmt *stmt = db_prepare(db, api_erasure_open);
+    while (open->count < sizeof open->ids / sizeof open->ids[0]) {
+        enum status status = db_step(stmt, &row, err);
+        if (status != ST_OK)
+            return status;
+        if (!row)
+            break;
+        open->ids[open->count++] = db_int(stmt, 0);
+    }
+    db_reset(stmt);
+    return ST_OK;
+}
+
+/* Go on with what was interrupted, by a crash or a full disk. One that has nothing left never got
+ * as far as its record in the journal: at a start, with all folded, that is certain. */
+static enum status open_finish(struct api *api, bool at_start, struct err *err)
+{
+    struct open_list open = {.count = 0};
+    enum status status = facts_read(api->options.facts, ledger_open, &open, err);
+    if (status == ST_OK && open.count > 0 && at_start)
+        status = pipeline_catch_up(api->options.pipeline, err);
+    for (size_t i = 0; status == ST_OK && i < open.count; i++) {
+        struct ledger ledger = {.id = open.ids[i]};
+        status =
+            pipeline_erase_finish(api->options.pipeline, (uint64_t)ledger.id, &ledger.erased, err);
+        if (status == ST_OK)
+            status = ledger_close(api, &ledger, err);
+        else if (status == ST_NOT_FOUND)
+            status = at_start ? facts_write(api->options.facts, ledger_drop, &ledger, err) : ST_OK;
+    }
+    return status;
+}
+
+enum status api_erasures_resume(struct api *api, struct err *err)
+{
+    enum status status = open_finish(api, true, err);
+    if (status != ST_BUSY)
+        return status;
+    /* A full disk must not keep the door shut; the entry stays open for the next erase or start. */
+    fprintf(stderr, "hezou: an erasure waits: %s\n", err->message);
+    return ST_OK;
+}
+
 static enum status erase(struct api *api, struct http_request *request, struct ledger *ledger,
                          struct err *err)
 {
@@ -85,7 +140,12 @@ static void erase_work(void *ctx, struct http_request *request)
     struct api *api = ctx;
     struct err err;
     struct ledger ledger = {0};
-    if (erase(api, request, &ledger, &err) != ST_OK) {
+    pthread_mutex_lock(&api->erasing);
+    enum status status = open_finish(api, false, &err);
+    if (status == ST_OK)
+        status = erase(api, request, &ledger, &err);
+    pthread_mutex_unlock(&api->erasing);
+    if (status != ST_OK) {
         http_reply_error(request, &err);
         return;
     }
@@ -136,52 +196,4 @@ void api_erasures(void *ctx, struct http_request *request)
     struct buf json;
     buf_init(&json, ANSWER_BYTES_MAX);
     api_finish(request, facts_read(api->options.facts, ledger_list, &json, &err), 200, &json, &err);
-}
-
-/* --- after a crash ---------------------------------------------------------------------------- */
-
-struct open_list {
-    int64_t ids[256];
-    size_t count;
-};
-
-static enum status ledger_open(void *ctx, struct db *db, struct err *err)
-{
-    struct open_list *open = ctx;
-    bool row = true;
-    struct db_stmt *stmt = db_prepare(db, api_erasure_open);
-    while (open->count < sizeof open->ids / sizeof open->ids[0]) {
-        enum status status = db_step(stmt, &row, err);
-        if (status != ST_OK)
-            return status;
-        if (!row)
-            break;
-        open->ids[open->count++] = db_int(stmt, 0);
-    }
-    db_reset(stmt);
-    return ST_OK;
-}
-
-enum status api_erasures_resume(struct api *api, struct err *err)
-{
-    struct open_list open = {.count = 0};
-    enum status status = facts_read(api->options.facts, ledger_open, &open, err);
-    if (status == ST_OK && open.count > 0)
-        status = pipeline_catch_up(api->options.pipeline, err);
-    for (size_t i = 0; status == ST_OK && i < open.count; i++) {
-        struct ledger ledger = {.id = open.ids[i]};
-        status =
-            pipeline_erase_finish(api->options.pipeline, (uint64_t)ledger.id, &ledger.erased, err);
-        /* Nothing left: the process died before the erase record was written; the asker got no
-         * answer. */
-        if (status == ST_NOT_FOUND)
-            status = facts_write(api->options.facts, ledger_drop, &ledger, err);
-        else if (status == ST_OK)
-            status = ledger_close(api, &ledger, err);
-        if (status == ST_BUSY) { /* a full disk must not keep the door shut; the entry stays open */
-            fprintf(stderr, "hezou: erasure %lld waits: %s\n", (long long)ledger.id, err->message);
-            status = ST_OK;
-        }
-    }
-    return status;
 }

@@ -164,6 +164,7 @@ enum status core_open(struct core *core, const struct options *options, struct e
     *core = (struct core){.lock_fd = -1};
     rng_init_system(&core->rng);
     disk_init(&core->disk);
+    hook_disk(&core->disk);
     snprintf(core->data, sizeof core->data, "%s", option_text(options, OPTION_DATA));
     enum status status = clock_choose(core, options, err);
     if (status == ST_OK)
@@ -192,6 +193,7 @@ void core_close(struct core *core)
     log_close(core->log);
     access_close(core->access);
     facts_close(core->facts);
+    hook_disk_end(&core->disk);
     if (core->lock_fd >= 0)
         close(core->lock_fd);
     *core = (struct core){.lock_fd = -1};

@@ -11,6 +11,7 @@
 
 #include "api/api.h"
 #include "base/check.h"
+#include "base/limits.h"
 #include "base/metric.h"
 #include "collect/collect.h"
 #include "net/http.h"
@@ -106,7 +107,8 @@ static size_t body_limit(void *ctx, struct http_request *request)
     void *module;
     bool known;
     const struct route *route = route_of(ctx, request, &module, &known);
-    return route == NULL ? 0 : route->body_limit;
+    /* Who asks at the wrong place shall read 404 or 405, not that the body was too long. */
+    return route == NULL ? LIMIT_EVENT_BYTES : route->body_limit;
 }
 
 /* --- figures of the network and the door

@@ -17,8 +17,10 @@ void disk_init(struct disk *disk)
 }
 
 /* True (and errno set) when this call is the one that was told to fail. */
-static bool injected(struct disk *disk)
+static bool injected_into(struct disk *disk, bool sync)
 {
+    if (disk->fail_syncs && !sync)
+        return false;
     __atomic_add_fetch(&disk->calls, 1, __ATOMIC_RELAXED);
     if (__atomic_load_n(&disk->fail_at, __ATOMIC_RELAXED) == 0)
         return false;
@@ -28,6 +30,11 @@ static bool injected(struct disk *disk)
     __atomic_store_n(&disk->fail_at, disk->fail_forever ? 1 : 0, __ATOMIC_RELAXED);
     errno = disk->fail_errno;
     return true;
+}
+
+static bool injected(struct disk *disk)
+{
+    return injected_into(disk, false);
 }
 
 static enum status failed(struct err *err, const char *what)
@@ -116,7 +123,7 @@ enum status disk_read_at(struct disk *disk, int fd, void *bytes, size_t n, uint6
 
 enum status disk_sync(struct disk *disk, int fd, struct err *err)
 {
-    if (injected(disk) || fdatasync(fd) != 0)
+    if (injected_into(disk, true) || fdatasync(fd) != 0)
         return failed(err, "sync a file to the disk");
     return ST_OK;
 }
@@ -163,7 +170,7 @@ enum status disk_remove(struct disk *disk, const char *path, struct err *err)
 
 enum status disk_sync_folder(struct disk *disk, const char *folder, struct err *err)
 {
-    int fd = injected(disk) ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = injected_into(disk, true) ? -1 : open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0)
         return failed(err, "open a folder");
     enum status status = fsync(fd) == 0 ? ST_OK : failed(err, "sync a folder to the disk");

@@ -22,6 +22,7 @@ struct disk {
     int64_t fail_at;
     int fail_errno;
     bool fail_forever;
+    bool fail_syncs; /* count and fail syncs alone */
     uint64_t calls; /* how many were made; a sweep reads it first */
 };
 

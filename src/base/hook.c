@@ -1,4 +1,4 @@
-/* hook.c - dying at a named point, being wrong on demand.
+/* hook.c - dying at a named point, being wrong on demand, a disk that fails.
  *
  * The environment is read at each passing, not remembered: a test that forks sets the variable in
  * its child, after the parent has passed points itself. Without the variable a passing costs one
@@ -11,9 +11,12 @@
 
 #include <signal.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "base/disk.h"
 
 void hook_hit(const char *name)
 {
@@ -36,4 +39,22 @@ bool hook_bug(const char *name)
 {
     const char *bug = getenv("HEZOU_BUG");
     return bug != NULL && strcmp(bug, name) == 0;
+}
+
+void hook_disk(struct disk *disk)
+{
+    const char *words = getenv("HEZOU_FAIL_IO");
+    char *rest = NULL;
+    if (words == NULL)
+        return;
+    disk->fail_at = strtoll(words, &rest, 10);
+    disk->fail_errno = *rest == ':' ? (int)strtol(rest + 1, &rest, 10) : 5;
+    disk->fail_forever = strstr(rest, ":forever") != NULL;
+    disk->fail_syncs = strstr(rest, ":syncs") != NULL;
+}
+
+void hook_disk_end(const struct disk *disk)
+{
+    if (getenv("HEZOU_FAIL_IO") != NULL)
+        fprintf(stderr, "hezou: %llu calls of the disk\n", (unsigned long long)disk->calls);
 }

@@ -4,18 +4,32 @@
  * off, so neither the checks nor their names are in the product.
  *
  *   CRASH_AT=name:n   SIGKILL at the n-th passing of HOOK("name") (":n" may be missing: the first)
- *   HEZOU_BUG=name    hook_bug("name") is true: the suite must notice */
+ *   HEZOU_BUG=name    hook_bug("name") is true: the suite must notice
+ *   HEZOU_FAIL_IO=n:errno[:forever][:syncs]   the n-th call of the disk fails (0: none does), every
+ *                     later one too, only syncs; hook_disk_end says on stderr how many were made */
 #ifndef BASE_HOOK_H
 #define BASE_HOOK_H
 
 #include <stdbool.h>
 
+struct disk; /* base/disk.h */
+
 #ifdef HEZOU_TEST_HOOKS
+void hook_disk(struct disk *disk);
+void hook_disk_end(const struct disk *disk);
 void hook_hit(const char *name);
 bool hook_bug(const char *name);
 #define HOOK(name) hook_hit(name)
 #else
 #define HOOK(name) ((void)0)
+static inline void hook_disk(struct disk *disk)
+{
+    (void)disk;
+}
+static inline void hook_disk_end(const struct disk *disk)
+{
+    (void)disk;
+}
 static inline bool hook_bug(const char *name)
 {
     (void)name;

@@ -155,6 +155,7 @@ static bool commit(struct pipeline *pipeline)
             fatal("could not write the warehouse: %s", err.message);
         if (pipeline_stall(pipeline))
             return false;
+        pipeline_waiters_refuse(pipeline);
     }
     pipeline_unstall(pipeline);
     HOOK("pipeline_committed");
@@ -282,9 +283,6 @@ void pipeline_close(struct pipeline *pipeline)
         return;
     if (pipeline->started) {
         struct err err;
-        pthread_mutex_lock(&pipeline->mutex);
-        pipeline->closing = true;
-        pthread_mutex_unlock(&pipeline->mutex);
         if (pipeline_flush(pipeline, &err) != ST_OK) /* only means a longer replay */
             fprintf(stderr, "hezou: the state was not flushed: %s\n", err.message);
         HOOK("pipeline_stop");

@@ -51,8 +51,8 @@ struct profile *pipeline_profile(struct pipeline *pipeline);
 struct clean *pipeline_clean(struct pipeline *pipeline);
 
 /* Call `ready` (from the pipeline's thread, or at once from this one) when everything before
- * `offset` is folded AND in the warehouse; with ST_TIMEOUT after LIMIT_WAIT_US. ST_BUSY above
- * LIMIT_WAITERS. Closes the batch at once. */
+ * `offset` is folded AND in the warehouse; with ST_TIMEOUT after LIMIT_WAIT_US, with ST_BUSY while
+ * the disk is full. ST_BUSY above LIMIT_WAITERS. Closes the batch at once. */
 struct pipeline_waiter {
     uint64_t offset;
     void (*ready)(struct pipeline_waiter *waiter, enum status status);

@@ -344,12 +344,6 @@ enum status pipeline_erase(struct pipeline *pipeline, enum identifier_type type,
     arena_done(&arena);
     HOOK("erase_recorded");
     if (status == ST_OK)
-        status = pipeline_wait_patiently(pipeline, end, err); /* it is promised: it may be late */
-    if (status != ST_OK)
-        return status;
-    /* On a full disk, until there is room for the new file. */
-    while ((status = pipeline_erase_finish(pipeline, ledger_id, ret_erased, err)) == ST_BUSY)
-        if (pipeline_pause(pipeline, RETRY_US))
-            return status;
-    return status;
+        status = pipeline_wait_blocking(pipeline, end, err);
+    return status == ST_OK ? pipeline_erase_finish(pipeline, ledger_id, ret_erased, err) : status;
 }

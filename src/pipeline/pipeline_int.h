@@ -81,7 +81,7 @@ void step_warehouse(struct pipeline *pipeline, struct batch *batch);
 /* pipeline.c: commit the warehouse now, if anything waits for it. False when stopping before it was
  * committed: nothing may then be flushed at a later position. */
 bool pipeline_commit(struct pipeline *pipeline);
-/* The disk is full: say so to who waits, wait a little; true when the pipeline is stopping. */
+/* The disk is full: whoever waits for a flush learns it; wait a little. True when stopping. */
 bool pipeline_stall(struct pipeline *pipeline);
 void pipeline_unstall(struct pipeline *pipeline);
 bool pipeline_is_stopping(struct pipeline *pipeline);
@@ -98,9 +98,7 @@ void *pipeline_flush_main(void *ctx);
 void pipeline_waiters_serve(struct pipeline *pipeline);
 bool pipeline_waiters_any(struct pipeline *pipeline);
 void pipeline_waiters_end(struct pipeline *pipeline);
-/* Block until `offset` is folded and in the warehouse, however long it takes. */
-MUST_USE enum status pipeline_wait_patiently(struct pipeline *pipeline, uint64_t offset,
-                                             struct err *err);
+void pipeline_waiters_refuse(struct pipeline *pipeline); /* ST_BUSY: the disk is full */
 
 /* After an erase: no snapshot may hold what was erased. */
 MUST_USE enum status pipeline_snapshots_remake(struct pipeline *pipeline, struct err *err);

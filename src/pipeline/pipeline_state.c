@@ -324,7 +324,7 @@ void *pipeline_flush_main(void *ctx)
 /* Is there no use in waiting for a flush? Needs the mutex. */
 static bool hopeless(const struct pipeline *pipeline)
 {
-    return pipeline->stopping || (pipeline->closing && pipeline->stalled);
+    return pipeline->stopping || pipeline->stalled;
 }
 
 enum status pipeline_flush(struct pipeline *pipeline, struct err *err)
@@ -340,7 +340,9 @@ enum status pipeline_flush(struct pipeline *pipeline, struct err *err)
     pthread_mutex_lock(&pipeline->mutex);
     while (pipeline->flushes < target && !hopeless(pipeline))
         pthread_cond_wait(&pipeline->changed, &pipeline->mutex);
-    bool done = pipeline->flushes >= target;
+    bool done = pipeline->flushes >= target, stopping = pipeline->stopping;
     pthread_mutex_unlock(&pipeline->mutex);
-    return done ? ST_OK : err_set(err, ST_BUSY, "the server is stopping");
+    return done ? ST_OK
+                : err_set(err, ST_BUSY, "could not write the state: %s",
+                          stopping ? "the server is stopping" : "the disk is full");
 }

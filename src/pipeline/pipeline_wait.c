@@ -2,7 +2,7 @@
  *
  * A waiter is a suspended request or a worker thread. Its being there makes the loop commit at the
  * end of the batch in hand, so nothing ever needs to sleep. At most LIMIT_WAITERS, each at most
- * LIMIT_WAIT_US. */
+ * LIMIT_WAIT_US; while a full disk holds up the commit, nobody. */
 #include "pipeline/pipeline_int.h"
 
 #include "base/check.h"
@@ -44,26 +44,31 @@ static struct pipeline_waiter *waiters_due(struct pipeline *pipeline, bool all)
     return due;
 }
 
-static void answer(struct pipeline *pipeline, struct pipeline_waiter *due)
+static void answer(struct pipeline *pipeline, struct pipeline_waiter *due, enum status otherwise)
 {
     while (due != NULL) {
         struct pipeline_waiter *next = due->next;
         pthread_mutex_lock(&pipeline->mutex);
         bool there = reached(pipeline, due->offset);
         pthread_mutex_unlock(&pipeline->mutex);
-        due->ready(due, there ? ST_OK : ST_TIMEOUT);
+        due->ready(due, there ? ST_OK : otherwise);
         due = next;
     }
 }
 
 void pipeline_waiters_serve(struct pipeline *pipeline)
 {
-    answer(pipeline, waiters_due(pipeline, false));
+    answer(pipeline, waiters_due(pipeline, false), ST_TIMEOUT);
+}
+
+void pipeline_waiters_refuse(struct pipeline *pipeline)
+{
+    answer(pipeline, waiters_due(pipeline, true), ST_BUSY);
 }
 
 void pipeline_waiters_end(struct pipeline *pipeline)
 {
-    answer(pipeline, waiters_due(pipeline, true));
+    answer(pipeline, waiters_due(pipeline, true), ST_TIMEOUT);
 }
 
 enum status pipeline_wait(struct pipeline *pipeline, struct pipeline_waiter *waiter,
@@ -121,22 +126,20 @@ enum status pipeline_wait_blocking(struct pipeline *pipeline, uint64_t offset, s
     status = blocked.status;
     pthread_mutex_unlock(&blocked.mutex);
     pthread_mutex_destroy(&blocked.mutex);
+    if (status == ST_BUSY)
+        return err_set(err, status, "the disk is full: what was sent last is not visible yet");
     if (status == ST_TIMEOUT)
         return err_set(err, status, "the pipeline did not reach position %llu within %d s",
                        (unsigned long long)offset, (int)(LIMIT_WAIT_US / US_PER_S));
     return status;
 }
 
-enum status pipeline_wait_patiently(struct pipeline *pipeline, uint64_t offset, struct err *err)
-{
-    enum status status;
-    do
-        status = pipeline_wait_blocking(pipeline, offset, err);
-    while (status == ST_TIMEOUT && !pipeline_is_stopping(pipeline));
-    return status;
-}
-
 enum status pipeline_catch_up(struct pipeline *pipeline, struct err *err)
 {
-    return pipeline_wait_patiently(pipeline, log_end(pipeline->options.log), err);
+    uint64_t end = log_end(pipeline->options.log);
+    enum status status;
+    do
+        status = pipeline_wait_blocking(pipeline, end, err);
+    while (status == ST_TIMEOUT && !pipeline_is_stopping(pipeline));
+    return status;
 }

@@ -17,8 +17,12 @@ export class Server {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'inherit', 'pipe'],
     });
-    this.exited = new Promise((resolve) => this.child.on('exit', (code, signal) => resolve({ code, signal })));
     this.errors = '';
+    this.end_wanted = false;
+    this.exited = new Promise((resolve) => this.child.on('close', (code, signal) => {
+      if (!this.end_wanted) console.log(`the server ended by itself (${signal ?? code}):\n${this.errors.slice(-8000)}`);
+      resolve({ code, signal });
+    }));
     const listening = new Promise((resolve) => {
       this.child.stderr.on('data', (bytes) => {
         this.errors += bytes;
@@ -36,6 +40,7 @@ export class Server {
   async ask(method, path, body, headers = {}) {
     const answer = await fetch(this.url + path, {
       method,
+      signal: AbortSignal.timeout(60000),
       headers: { authorization: `Bearer ${this.key}`, 'content-type': 'application/json', ...headers },
       body: body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body),
     });
@@ -62,11 +67,13 @@ export class Server {
   }
 
   async kill() {
+    this.end_wanted = true;
     this.child.kill('SIGKILL');
     await this.exited;
   }
 
   async stop() {
+    this.end_wanted = true;
     this.child.kill('SIGTERM');
     const { code } = await this.exited;
     if (code !== 0) throw new Error(`the server ended with ${code}: ${this.errors}`);
