@@ -19,7 +19,7 @@ void disk_init(struct disk *disk)
 /* True (and errno set) when this call is the one that was told to fail. */
 static bool injected_into(struct disk *disk, bool sync)
 {
-    if (disk->fail_syncs && !sync)
+    if (__atomic_load_n(&disk->fail_syncs, __ATOMIC_RELAXED) && !sync)
         return false;
     __atomic_add_fetch(&disk->calls, 1, __ATOMIC_RELAXED);
     if (__atomic_load_n(&disk->fail_at, __ATOMIC_RELAXED) == 0)
@@ -27,8 +27,9 @@ static bool injected_into(struct disk *disk, bool sync)
     int64_t left = __atomic_sub_fetch(&disk->fail_at, 1, __ATOMIC_RELAXED);
     if (left > 0)
         return false;
-    __atomic_store_n(&disk->fail_at, disk->fail_forever ? 1 : 0, __ATOMIC_RELAXED);
-    errno = disk->fail_errno;
+    bool forever = __atomic_load_n(&disk->fail_forever, __ATOMIC_RELAXED);
+    __atomic_store_n(&disk->fail_at, forever ? 1 : 0, __ATOMIC_RELAXED);
+    errno = __atomic_load_n(&disk->fail_errno, __ATOMIC_RELAXED);
     return true;
 }
 
