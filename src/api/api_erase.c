@@ -141,6 +141,7 @@ static void erase_work(void *ctx, struct http_request *request)
     struct err err;
     struct ledger ledger = {0};
     pthread_mutex_lock(&api->erasing);
+    log_erase_begins(api->options.log);
     enum status status = open_finish(api, false, &err);
     if (status == ST_OK)
         status = erase(api, request, &ledger, &err);

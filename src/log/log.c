@@ -109,6 +109,15 @@ enum status log_append_wait(struct log *log, struct buf *frames, uint32_t count,
     return ST_OK;
 }
 
+void log_erase_begins(struct log *log)
+{
+    pthread_mutex_lock(&log->mutex);
+    bool full = log->full;
+    pthread_mutex_unlock(&log->mutex);
+    if (full)
+        room_spend(log);
+}
+
 enum status log_overwrite(struct log *log, const uint64_t *offsets, size_t count, struct err *err)
 {
     if (count == 0)

@@ -85,7 +85,19 @@ static void group_refuse(struct log *log, struct group *group)
     group_answer(group, ST_BUSY, 0, 0);
 }
 
-/* Close the segment and begin the next one at the journal's end. */
+/* A segment whose file could not be finished must not be there: the next group may be small enough
+ * for the old one, and would then stand behind the new one's first offset. */
+static void segment_undo(struct log *log, uint64_t base)
+{
+    char path[LOG_PATH_BYTES];
+    struct err err;
+    segment_path(log, base, path, sizeof path);
+    if (disk_remove(log->disk, path, &err) != ST_OK ||
+        disk_sync_folder(log->disk, log->folder, &err) != ST_OK)
+        fatal("the journal cannot go on: %s", err.message);
+}
+
+/* Close the segment and begin the next one at the journal's end. ST_BUSY when there is no room. */
 static enum status rotate(struct log *log, struct err *err)
 {
     uint64_t end = log->end;
@@ -94,8 +106,12 @@ static enum status rotate(struct log *log, struct err *err)
         .base = end, .created_us = now_us, .before_us = log->last_us, .group = log->group};
     int fd = -1;
     enum status status = segment_create(log, &next, &fd, err);
-    if (status != ST_OK)
+    if (status != ST_OK && status != ST_BUSY)
+        fatal("the journal cannot go on: %s", err->message);
+    if (status != ST_OK) {
+        segment_undo(log, end);
         return status;
+    }
     HOOK("log_rotate");
     struct err ignored; /* reserved space that stays behind the end costs room, nothing else */
     (void)!disk_truncate(log->disk, log->fd, segment_at(&log->active, end), &ignored);

@@ -361,6 +361,29 @@ static void an_injected_full_disk_clears_within_a_second(void **state)
     assert_true(resumes_within(bench->log, 2, US_PER_S));
 }
 
+/* The next group may fit into the old segment: then no new one may stand before its end. */
+static void a_segment_that_could_not_be_begun_is_not_there(void **state)
+{
+    struct bench *bench = *state;
+    static struct seen seen;
+    bench->options.segment_bytes = 4096;
+    bench->disk.fail_errno = ENOSPC;
+    for (int64_t n = 1; n <= 9; n++) { /* up to the write; the sync behind it would be fatal */
+        folder_clear(bench->folder);
+        bench_open(bench);
+        assert_int_equal(append_one(bench->log, 1, 3000, NULL), ST_OK);
+        __atomic_store_n(&bench->disk.fail_at, n, __ATOMIC_RELEASE);
+        enum status status = append_one(bench->log, 2, 3000, NULL);
+        __atomic_store_n(&bench->disk.fail_at, 0, __ATOMIC_RELEASE);
+        assert_true(status == ST_OK || status == ST_BUSY);
+        assert_true(resumes_within(bench->log, 3, US_PER_S));
+        bench_reopen(bench);
+        assert_int_equal(read_all(bench->log, &seen), ST_OK);
+        assert_int_equal(seen.count, status == ST_OK ? 3 : 2);
+        bench_close(bench);
+    }
+}
+
 static void an_erase_goes_on_while_the_disk_is_full(void **state)
 {
     struct bench *bench = *state;
@@ -695,6 +718,7 @@ int log_fault_tests_run(void)
         BENCH_TEST(acknowledging_before_the_sync_is_caught_by_a_kill),
         BENCH_TEST(a_full_disk_refuses_reads_on_and_resumes_by_itself),
         BENCH_TEST(an_injected_full_disk_clears_within_a_second),
+        BENCH_TEST(a_segment_that_could_not_be_begun_is_not_there),
         BENCH_TEST(an_erase_goes_on_while_the_disk_is_full),
         BENCH_TEST(a_tail_torn_at_any_byte_is_cut),
         BENCH_TEST(a_missing_acknowledged_record_is_damage_not_a_torn_tail),

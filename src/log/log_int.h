@@ -137,6 +137,7 @@ struct log {
     uint8_t group;
     bool uncut; /* bytes of a refused group stand behind the end */
     int64_t probed_us;
+    int64_t spent_us; /* when the spare file was last given back, by any thread; atomic */
 };
 
 /* log_segment.c */

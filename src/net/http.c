@@ -37,6 +37,8 @@
 /* A refused body up to this size is read and dropped so that the connection stays good: under
  * overload the sender comes back in a second, and a new connection costs more than the bytes. */
 #define DROP_BYTES ((uint64_t)64 << 10)
+/* So long one that is over its address's limit may take: or it would hold a place for 30 s after all. */
+#define DROP_US (INT64_C(2) * US_PER_S)
 
 static void *on_target(void *ctx, const char *uri, struct MHD_Connection *mhd)
 {
@@ -102,6 +104,15 @@ static void refuse_later(struct http_request *request)
 #define TOO_LARGE "the body is larger than this route allows"
 static const char busy[] = "could not take the request: too much is in flight";
 
+/* The sweeper shall find that this body has only DROP_US left. */
+static void hurry(struct http_request *request)
+{
+    int64_t body_max = request->server->options.body_us_max;
+    if (body_max > DROP_US)
+        __atomic_store_n(&request->connection->since_us, monotonic_us() - (body_max - DROP_US),
+                         __ATOMIC_RELAXED);
+}
+
 /* Admission, when the head is good: is there room for this one? */
 static enum MHD_Result request_admit(struct http_request *request)
 {
@@ -121,6 +132,8 @@ static enum MHD_Result request_admit(struct http_request *request)
     }
     if (request->body_length > DROP_BYTES)
         return refuse_early(request, 503, busy);
+    if (!allowed)
+        hurry(request);
     refuse_later(request);
     return MHD_YES;
 }

@@ -250,7 +250,7 @@ static void *sweeper_main(void *ctx)
     int64_t shortest = server->options.header_us_max < server->options.body_us_max
                            ? server->options.header_us_max
                            : server->options.body_us_max;
-    int64_t every = shortest / 10; /* so a limit is kept within a tenth */
+    int64_t every = shortest / 20; /* so a limit is kept within a twentieth */
     int64_t next = monotonic_us() + every;
 
     while (!__atomic_load_n(&server->sweeper_stop, __ATOMIC_ACQUIRE)) {

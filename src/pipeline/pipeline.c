@@ -153,9 +153,9 @@ static bool commit(struct pipeline *pipeline)
            warehouse_commit(warehouse, pipeline->folded_end, pipeline->folded_us, &err) != ST_OK) {
         if (err.status != ST_BUSY)
             fatal("could not write the warehouse: %s", err.message);
+        pipeline_waiters_refuse(pipeline);
         if (pipeline_stall(pipeline))
             return false;
-        pipeline_waiters_refuse(pipeline);
     }
     pipeline_unstall(pipeline);
     HOOK("pipeline_committed");

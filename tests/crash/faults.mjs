@@ -1,6 +1,7 @@
 // faults.mjs - a disk that fails: the Nth call (F3), no room (F7), a sync (F8). Nothing acknowledged may be lost.
 //
-//   faults.mjs io|full|sync        FULL=1: every N instead of 40 of them
+//   faults.mjs io [SETTING...]     FULL=1: every N, once and for ever, instead of 40 of them
+//   faults.mjs full | sync
 //
 // F3 and F8 use the test build's switch HEZOU_FAIL_IO; F7 fills a small tmpfs of its own, so it needs root (else it is
 // skipped by name). What was acknowledged is known here alone; after a start without faults the rows are compared with it,
@@ -32,8 +33,8 @@ class Client {
     this.server = server;
     this.batches = [];
     this.acked = new Set();
-    this.gone = false; // the erase of u-gone was acknowledged
-    this.gone_maybe = false; // or asked for
+    this.gone = undefined; // when its erase was acknowledged: the batches acknowledged before
+    this.gone_maybe = false; // it was asked for
   }
 
   make() {
@@ -75,7 +76,7 @@ class Client {
     this.gone_maybe = true;
     this.erased_below = this.batches.length;
     const answer = await this.ask('POST', '/api/v1/erasures', { identifier: 'user_id:u-gone' });
-    if (answer.code === 200) this.gone = true;
+    if (answer.code === 200) this.gone = new Set(this.acked); // what comes later is a new person's
     else if (answer.code > 0 && answer.code < 500 && answer.code !== 404) fail(`an erase was answered ${answer.code}: ${answer.text}`);
     return answer.code;
   }
@@ -89,7 +90,7 @@ class Client {
     for (const [at, batch] of this.batches.entries())
       for (const { message_id, identifiers } of batch) {
         const erased = identifiers.user_id === 'u-gone' && at < (this.erased_below ?? 0);
-        if (erased && this.gone && rows.has(message_id)) fail(`${when}: ${message_id} was erased and is there`);
+        if (erased && this.gone?.has(at) && rows.has(message_id)) fail(`${when}: ${message_id} was erased and is there`);
         if (this.acked.has(at) && !rows.has(message_id) && !(erased && this.gone_maybe))
           fail(`${when}: lost: ${message_id} was acknowledged`);
       }
@@ -143,7 +144,11 @@ async function faulty(setting) {
 
 async function sound({ server, client, when }) {
   const started = performance.now();
-  await server.start([], small);
+  try {
+    await server.start([], small);
+  } catch (error) {
+    return fail(`${when}: ${error.message}`); // its directory stays, to be looked at
+  }
   const ready_ms = performance.now() - started;
   if (ready_ms > 2000) fail(`${when}: ready after ${ready_ms.toFixed(0)} ms`);
   await client.compare(when);
@@ -168,9 +173,9 @@ async function io() {
   const clean = await faulty('0');
   const calls = Number(/(\d+) calls of the disk/.exec(clean.server.errors)[1]);
   await sound(clean);
-  const settings = [];
-  const step = process.env.FULL ? 1 : Math.max(1, calls / 40);
-  for (let i = 0; Math.floor(i * step) < calls; i++) {
+  const settings = process.argv.slice(3);
+  const step = settings.length > 0 ? calls : process.env.FULL ? 1 : Math.max(1, calls / 40);
+  for (let i = settings.length > 0 ? 1 : 0; Math.floor(i * step) < calls; i++) {
     const n = Math.floor(i * step) + 1;
     const kinds = process.env.FULL ? [2 * (i % 2), 2 * (i % 2) + 1] : [i % 4];
     for (const k of kinds) settings.push(`${n}:${k & 2 ? ENOSPC : EIO}${k & 1 ? ':forever' : ''}`);
