@@ -1,7 +1,7 @@
 /* api_erase.c - the ledger's half of forgetting: asked, then done, without a word about whom.
  *
- * What is asked for and then cannot be finished (a crash, a full disk) stays open in the ledger; the
- * next start, and the next erase, goes on with it first. So an answer 503 means: ask again. */
+ * What is asked for and then cannot be finished (a crash, a full disk) stays open in the ledger;
+ * the next start, and the next erase, goes on with it first. So an answer 503 means: ask again. */
 #include "api/api_int.h"
 
 #include <stdio.h>

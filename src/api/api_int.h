@@ -11,7 +11,8 @@ struct api {
     struct api_options options;
     struct route *routes; /* routes.def, and /test/clock when the clock is virtual */
     size_t routes_count;
-    pthread_mutex_t erasing; /* one at a time: so an open entry of the ledger is an interrupted one */
+    pthread_mutex_t
+        erasing; /* one at a time: so an open entry of the ledger is an interrupted one */
 };
 
 #define ANSWER_BYTES_MAX ((size_t)128 << 20)

@@ -134,8 +134,8 @@ void log_wake(struct log *log);
 MUST_USE enum status log_read_at(struct log *log, uint64_t offset, struct buf *buf,
                                  struct log_record *ret_record, struct err *err);
 
-/* An erase begins: on a full disk the space that was kept for it is given back now, for it needs room
- * in other files before the journal. */
+/* An erase begins: on a full disk the space that was kept for it is given back now, for it needs
+ * room in other files before the journal. */
 void log_erase_begins(struct log *log);
 
 /* Erase: overwrite the payloads of these records with zeros and set LOG_FLAG_ERASED, between two

@@ -37,7 +37,8 @@
 /* A refused body up to this size is read and dropped so that the connection stays good: under
  * overload the sender comes back in a second, and a new connection costs more than the bytes. */
 #define DROP_BYTES ((uint64_t)64 << 10)
-/* So long one that is over its address's limit may take: or it would hold a place for 30 s after all. */
+/* So long one that is over its address's limit may take: or it would hold a place for 30 s after
+ * all. */
 #define DROP_US (INT64_C(2) * US_PER_S)
 
 static void *on_target(void *ctx, const char *uri, struct MHD_Connection *mhd)

@@ -471,7 +471,8 @@ static enum status commit_locked(struct warehouse *warehouse, uint64_t position,
         status = rows_commit(warehouse, position, received_us, err);
     struct err ignored; /* what failed first says it better */
     /* At once, because until then nobody can read a file that the engine has given up. */
-    if (warehouse->broken && repair(warehouse, &ignored) == ST_OK && position <= warehouse->position)
+    if (warehouse->broken && repair(warehouse, &ignored) == ST_OK &&
+        position <= warehouse->position)
         return ST_OK; /* only the checkpoint behind the commit had failed */
     if (status == ST_OK)
         __atomic_store_n(&warehouse->position, position, __ATOMIC_RELEASE);
