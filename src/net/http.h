@@ -1,4 +1,4 @@
-/* http.h - the HTTP server: libmicrohttpd in poll mode behind one header (DESIGN §12).
+/* http.h - the HTTP server: libmicrohttpd in epoll mode behind one header (ADR 0007).
  *
  * A handler is called once per request, when its whole body is there, on one of a few network
  * threads. It answers with http_reply, now or later and from any thread: a request that is not

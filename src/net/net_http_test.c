@@ -2,6 +2,7 @@
 #include "net/net_test.h"
 
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -171,7 +172,39 @@ static void test_expect_continue_and_chunks(void **state)
     bench_stop(&bench, 0);
 }
 
-/* 0.9.75's epoll mode stalls with exactly 128 ready events; poll mode must not, at any of these. */
+/* What 0.9.75 waits for: it reads 128 events at a time and then waits for more before it serves any. */
+static void test_a_full_list_of_events_is_served_at_once(void **state)
+{
+    static const int sizes[] = {127, 128, 129, 256};
+    char answer[4096];
+    int fds[256];
+    (void)state;
+
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        struct bench bench;
+        bench_start(&bench, (struct http_options){.trusted = trust_loopback, .threads = 1});
+        int blocker = dial(&bench, NULL);
+        for (int i = 0; i < sizes[s]; i++) {
+            fds[i] = dial(&bench, NULL);
+            say_post(fds[i], "/echo", "accepted");
+            assert_int_equal(hear(fds[i], answer, sizeof answer), 200);
+        }
+        say_post(blocker, "/block", "x");
+        while (__atomic_load_n(&bench.calls, __ATOMIC_SEQ_CST) != sizes[s] + 1)
+            sched_yield();
+        for (int i = 0; i < sizes[s]; i++)
+            say_post(fds[i], "/echo", "ready");
+        sem_post(&bench.gate);
+        for (int i = 0; i < sizes[s]; i++)
+            assert_int_equal(hear(fds[i], answer, sizeof answer), 200);
+        assert_int_equal(hear(blocker, answer, sizeof answer), 200);
+        for (int i = 0; i < sizes[s]; i++)
+            close(fds[i]);
+        close(blocker);
+        bench_stop(&bench, 0);
+    }
+}
+
 static void test_many_connections_all_get_all_answers(void **state)
 {
     static const int sizes[] = {128, 256, 300, 512};
@@ -376,6 +409,7 @@ int net_http_tests(void)
         cmocka_unit_test(test_large_bodies_come_back_whole),
         cmocka_unit_test(test_head_has_no_body_and_errors_are_problems),
         cmocka_unit_test(test_expect_continue_and_chunks),
+        cmocka_unit_test(test_a_full_list_of_events_is_served_at_once),
         cmocka_unit_test(test_many_connections_all_get_all_answers),
         cmocka_unit_test(test_ten_thousand_suspended_answers),
         cmocka_unit_test(test_answers_before_the_handler_returns),

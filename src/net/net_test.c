@@ -116,6 +116,9 @@ static void handle(void *ctx, struct http_request *request)
         handle_work(bench, request, job_gate);
     } else if (str_is(path, "/hold")) {
         handle_hold(bench, request);
+    } else if (str_is(path, "/block")) {
+        sem_wait(&bench->gate); /* on the network thread, as no real handler may */
+        reply_echo(request);
     } else if (str_is(path, "/busy")) {
         (void)err_set(&err, ST_BUSY, "could not write: the \"disk\" is full");
         (void)err_hint(&err, ST_BUSY, "free some space");

@@ -20,7 +20,7 @@
 
 /* Routes: /echo answers the body, /later the same from another thread, /early the same before the
  * handler returns but from another thread, /work by http_work, /hold is kept until bench_release,
- * /busy an error, /facts what it sees. */
+ * /block stops the network thread until the gate opens, /busy an error, /facts what it sees. */
 struct bench {
     struct http_server *server;
     int calls, smuggled; /* atomic */
