@@ -53,7 +53,9 @@ class Client {
 
   // The answer; its code is 0 when the server ended instead.
   async ask(method, path, body) {
+    const asked_at = performance.now();
     const answer = await within(this.server.ask(method, path, body).catch(() => ({ code: 0 })), ANSWER_MS);
+    if (answer.code === 0) this.cut_at ??= asked_at;
     if (answer !== 'late') return answer;
     fail(`${method} ${path} has no answer after ${ANSWER_MS} ms: ${this.server.errors}`);
     return { code: 0 };
@@ -107,7 +109,10 @@ const small = { HEZOU_SEGMENT_MB: '1' };
 // A hundred requests: batches, and what makes the server flush, read and erase. Ends early when the server has ended.
 async function script(client) {
   let ended = false;
-  client.server.exited.then(() => (ended = true));
+  client.server.exited.then(() => {
+    ended = true;
+    client.ended_at = performance.now();
+  });
   const codes = new Set();
   for (let i = 0; i < 100 && !ended; i++) {
     let code;
@@ -126,6 +131,7 @@ async function faulty(setting) {
   const server = new Server();
   const client = new Client(server);
   const when = `HEZOU_FAIL_IO=${setting}`;
+  server.may_end = true;
   try {
     await server.start([], { ...small, HEZOU_FAIL_IO: setting });
     client.codes = await script(client);
@@ -144,6 +150,7 @@ async function faulty(setting) {
 
 async function sound({ server, client, when }) {
   const started = performance.now();
+  server.may_end = false;
   try {
     await server.start([], small);
   } catch (error) {
@@ -190,7 +197,98 @@ async function io() {
     `${failures.length} violations`);
 }
 
-const parts = { io };
-const part = parts[process.argv[2]];
-await part();
+// F7. A tmpfs of 512 MB (of which the journal spares 32 for erasing) is filled up but for 50.
+const DISK = { size: '512m', filler: 430 };
+
+async function soon(words, limit_ms, attempt) {
+  const started = performance.now();
+  for (let code; (code = await attempt()) !== 200; await rest(20))
+    if (performance.now() - started > limit_ms) return fail(`${words}: still ${code} after ${limit_ms} ms`);
+  return performance.now() - started;
+}
+
+async function fill(client) {
+  const refused = async () => {
+    for (let times = 0; times < 3; ) {
+      const code = await client.send(client.make());
+      times += code === 503;
+      if (code !== 200 && code !== 503) throw new Error(`a full disk: ${code} ${client.server.errors}`);
+    }
+  };
+  await Promise.all([refused(), refused(), refused(), refused()]);
+}
+
+async function full_once(folder, round) {
+  const when = `disk full, round ${round}`;
+  const filler = join(folder, 'filler');
+  writeFileSync(filler, Buffer.alloc(DISK.filler << 20));
+  const server = await new Server(join(folder, `data${round}`)).start([], small);
+  const client = new Client(server);
+  await fill(client);
+  const read = async (method, path, body) => (await client.ask(method, path, body)).code;
+  for (const [method, path, body] of [
+    ['GET', '/api/v1/reports/overview'],
+    ['GET', '/api/v1/profiles/user_id:u1'],
+    ['POST', '/api/v1/sql', { sql: 'SELECT count(*) FROM events' }],
+  ])
+    await soon(`${when}: ${method} ${path}`, 1000, () => read(method, path, body));
+  if ((await client.ask('GET', '/readyz')).code !== 503) fail(`${when}: it says that it is ready`);
+  await soon(`${when}: erase`, 5000, () => client.erase());
+  let ready_ms = 0;
+  if (round % 3 > 0) {
+    await (round % 3 === 1 ? server.stop() : server.kill());
+    const started = performance.now();
+    await server.start([], small);
+    ready_ms = performance.now() - started;
+  }
+  rmSync(filler);
+  const resumed_ms = await soon(`${when}: resuming`, 5000, () => client.send(client.make()));
+  await client.compare(when);
+  await client.resend();
+  await client.compare(`${when}, after the rest was sent again`);
+  await server.stop();
+  server.remove();
+  return { ready_ms, resumed_ms, acked: client.acked.size };
+}
+
+async function full() {
+  const folder = mkdtempSync(join(process.env.TMPDIR ?? tmpdir(), 'hezou-full-'));
+  try {
+    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK.size}`, 'tmpfs', folder], { stdio: 'pipe' });
+  } catch {
+    rmSync(folder, { recursive: true });
+    console.log('skipped: crash F7, a full disk (mounting a tmpfs needs root)');
+    return;
+  }
+  const rounds = [];
+  try {
+    for (let i = 0; i < (process.env.FULL ? 9 : 3); i++) rounds.push(await full_once(folder, i));
+  } finally {
+    execFileSync('umount', ['-l', folder]);
+    rmSync(folder, { recursive: true });
+  }
+  const most = (name) => Math.max(...rounds.map((round) => round[name])).toFixed(0);
+  console.log(`F7: a full disk ${rounds.length} times, resumed in at most ${most('resumed_ms')} ms, ready in at most ` +
+    `${most('ready_ms')} ms, ${failures.length} violations`);
+}
+
+// F8. From the Nth sync on all fail.
+async function sync() {
+  const clean = await faulty('0:5:syncs');
+  const calls = Number(/(\d+) calls of the disk/.exec(clean.server.errors)[1]);
+  await sound(clean);
+  const times = process.env.FULL ? 50 : 5;
+  let slowest_ms = 0;
+  for (let i = 0; i < times; i++) {
+    const run = await faulty(`${Math.floor(((i + 0.5) * calls) / times) + 1}:${EIO}:forever:syncs`);
+    if (run.client.end.code !== 1) fail(`${run.when}: exit ${run.client.end.code}, not 1`);
+    if (run.client.cut_at) slowest_ms = Math.max(slowest_ms, run.client.ended_at - run.client.cut_at);
+    await sound(run);
+  }
+  if (slowest_ms > 1000) fail(`a server lived ${slowest_ms.toFixed(0)} ms after a failed sync`);
+  console.log(`F8: ${times} failed syncs of ${calls}, the server ended within ${slowest_ms.toFixed(0)} ms, ` +
+    `${failures.length} violations`);
+}
+
+await { io, full, sync }[process.argv[2]]();
 process.exit(failures.length > 0 ? 1 : 0);
