@@ -38,12 +38,21 @@ static enum status doctor_alone(const struct options *options, struct err *err)
     return ST_OK;
 }
 
+/* The lock of the directory says whether a server has it; the address that one left behind when it
+ * was killed would not. */
 static enum status doctor(const struct options *options, struct err *err)
 {
-    enum status status = remote_run(options, err);
-    bool nobody_runs = status == ST_BUSY && !option_is_set(options, OPTION_URL);
-    return nobody_runs && option_is_set(options, OPTION_DIGEST) ? doctor_alone(options, err)
-                                                                : status;
+    struct err asked;
+    if (!option_is_set(options, OPTION_DIGEST) || option_is_set(options, OPTION_URL))
+        return remote_run(options, err);
+    enum status status = doctor_alone(options, err);
+    if (status != ST_CONFLICT)
+        return status;
+    enum status remote = remote_run(options, &asked);
+    if (remote == ST_BUSY) /* no server: the conflict was another one */
+        return status;
+    *err = asked;
+    return remote;
 }
 
 static enum status command_run(const struct options *options, struct err *err)

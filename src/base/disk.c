@@ -197,7 +197,15 @@ enum status disk_write_file(struct disk *disk, const char *path, struct str byte
     close(fd);
     if (status == ST_OK)
         status = disk_rename(disk, beside, path, err);
-    return status == ST_OK ? disk_sync_folder(disk, folder, err) : status;
+    if (status != ST_OK)
+        return status;
+    status = disk_sync_folder(disk, folder, err);
+    if (status == ST_BUSY) { /* the name has changed: no caller may take that for "not done" */
+        status = ST_IO;
+        if (err != NULL)
+            err->status = status;
+    }
+    return status;
 }
 
 enum status disk_read_file(struct disk *disk, const char *path, size_t max, char **ret_bytes,

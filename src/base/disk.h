@@ -50,7 +50,8 @@ MUST_USE enum status disk_rename(struct disk *disk, const char *from, const char
 MUST_USE enum status disk_remove(struct disk *disk, const char *path, struct err *err);
 /* Make names created, renamed or removed in `folder` durable. */
 MUST_USE enum status disk_sync_folder(struct disk *disk, const char *folder, struct err *err);
-/* A whole small file: written beside, synced, renamed over `path`, folder synced. */
+/* A whole small file: written beside, synced, renamed over `path`, folder synced. ST_BUSY: nothing
+ * has changed; ST_IO: `path` may be the old or the new file. */
 MUST_USE enum status disk_write_file(struct disk *disk, const char *path, struct str bytes,
                                      struct err *err);
 /* A whole file into malloc'd memory that the caller frees; ST_TOO_LARGE above `max`, ST_NOT_FOUND

@@ -16,7 +16,8 @@
  * if the client leaves.
  *
  * epoll, not poll: a poll costs something for every open connection, and a thousand that idle or
- * drip would halve the rate of the others. See epoll_wait below for the bug that stood in the way. */
+ * drip would halve the rate of the others. See epoll_wait below for the bug that stood in the way.
+ */
 #include "net/http_int.h"
 
 #include <arpa/inet.h>
@@ -388,9 +389,9 @@ static enum status files_reserve(struct http_server *server, struct err *err)
     return err_hint(err, ST_INVALID, "raise LimitNOFILE (ulimit -n) to %u", wanted);
 }
 
-/* What MHD calls instead of libc's: never a full list. 0.9.75 reads events as long as it gets as many
- * as it asked for, and waits for the next ones before it serves any; so exactly 128 ready clients
- * would wait for a 129th (ADR 0007). */
+/* What MHD calls instead of libc's: never a full list. 0.9.75 reads events as long as it gets as
+ * many as it asked for, and waits for the next ones before it serves any; so exactly 128 ready
+ * clients would wait for a 129th (ADR 0007). */
 __attribute__((visibility("default"))) int epoll_wait(int fd, struct epoll_event *events, int max,
                                                       int timeout)
 {

@@ -172,7 +172,8 @@ static void test_expect_continue_and_chunks(void **state)
     bench_stop(&bench, 0);
 }
 
-/* What 0.9.75 waits for: it reads 128 events at a time and then waits for more before it serves any. */
+/* What 0.9.75 waits for: it reads 128 events at a time and then waits for more before it serves
+ * any. */
 static void test_a_full_list_of_events_is_served_at_once(void **state)
 {
     static const int sizes[] = {127, 128, 129, 256};

@@ -340,7 +340,10 @@ enum status pipeline_erase(struct pipeline *pipeline, enum identifier_type type,
     struct arena arena;
     uint64_t end = 0;
     arena_init(&arena);
-    enum status status = record_append(pipeline, type, value, ledger_id, &arena, &end, err);
+    /* First all that came before: whoever is in the journal and not yet folded is known, too. */
+    enum status status = pipeline_wait_blocking(pipeline, log_end(pipeline->options.log), err);
+    if (status == ST_OK)
+        status = record_append(pipeline, type, value, ledger_id, &arena, &end, err);
     arena_done(&arena);
     HOOK("erase_recorded");
     if (status == ST_OK)
