@@ -20,6 +20,7 @@
 #include "base/hook.h"
 
 #define LIST_BYTES_MAX ((size_t)1 << 20)
+#define ROUNDS_MAX 4
 
 static void list_name(uint64_t ledger_id, char name[40])
 {
@@ -301,32 +302,31 @@ void pipeline_erase_forget(struct pipeline *pipeline, uint64_t ledger_id)
     state_unlock(pipeline->state);
 }
 
-/* Append the erase record; the component as it is now names the hashes, the fold drops the
- * component as it is then. */
-static enum status record_append(struct pipeline *pipeline, enum identifier_type type,
-                                 struct str value, uint64_t ledger_id, struct arena *arena,
-                                 uint64_t *ret_end, struct err *err)
-{
-    struct identity_member *members = NULL;
-    size_t count = 0;
-    state_lock(pipeline->state);
-    enum status status =
-        identity_members(pipeline->identity, type, value, arena, &members, &count, err);
-    struct hash128 *hashes = ARENA_ARRAY(arena, struct hash128, count);
-    for (size_t i = 0; status == ST_OK && i < count; i++)
-        hashes[i] = identity_hash(pipeline->identity, members[i].type, members[i].value);
-    state_unlock(pipeline->state);
-    if (status != ST_OK)
-        return status;
+/* Whose component is to go: as it was when somebody asked. */
+struct asked {
+    struct identity_member *members; /* in the arena */
+    size_t count;
+};
 
-    struct erasure erasure = {.ledger_id = ledger_id, .hashes = hashes, .hashes_count = count};
+/* Append the erase record. The members as they are now name the hashes, the fold drops their
+ * components as they are then. */
+static enum status record_append(struct pipeline *pipeline, const struct asked *asked,
+                                 uint64_t ledger_id, struct arena *arena, uint64_t *ret_end,
+                                 struct err *err)
+{
+    struct hash128 *hashes = ARENA_ARRAY(arena, struct hash128, asked->count);
+    for (size_t i = 0; i < asked->count; i++)
+        hashes[i] =
+            identity_hash(pipeline->identity, asked->members[i].type, asked->members[i].value);
+    struct erasure erasure = {
+        .ledger_id = ledger_id, .hashes = hashes, .hashes_count = asked->count};
     struct buf payload, frames;
     uint64_t first = 0;
     buf_init(&payload, LIST_BYTES_MAX);
     buf_init(&frames, LIST_BYTES_MAX);
     erasure_encode(&erasure, &payload);
     log_frame(&frames, LOG_ERASE, EVENT_VERSION, SOURCE_SELF, buf_view(&payload));
-    status = log_append_wait(pipeline->options.log, &frames, 1, &first, err);
+    enum status status = log_append_wait(pipeline->options.log, &frames, 1, &first, err);
     if (status == ST_OK)
         *ret_end = first + frames.n;
     buf_done(&payload);
@@ -334,19 +334,88 @@ static enum status record_append(struct pipeline *pipeline, enum identifier_type
     return status;
 }
 
-enum status pipeline_erase(struct pipeline *pipeline, enum identifier_type type, struct str value,
-                           uint64_t ledger_id, struct pipeline_erased *ret_erased, struct err *err)
+static enum status round_run(struct pipeline *pipeline, const struct asked *asked,
+                             uint64_t ledger_id, struct arena *arena,
+                             struct pipeline_erased *ret_erased, struct err *err)
 {
-    struct arena arena;
     uint64_t end = 0;
-    arena_init(&arena);
-    /* First all that came before: whoever is in the journal and not yet folded is known, too. */
-    enum status status = pipeline_wait_blocking(pipeline, log_end(pipeline->options.log), err);
-    if (status == ST_OK)
-        status = record_append(pipeline, type, value, ledger_id, &arena, &end, err);
-    arena_done(&arena);
+    enum status status = record_append(pipeline, asked, ledger_id, arena, &end, err);
     HOOK("erase_recorded");
     if (status == ST_OK)
         status = pipeline_wait_blocking(pipeline, end, err);
     return status == ST_OK ? pipeline_erase_finish(pipeline, ledger_id, ret_erased, err) : status;
+}
+
+/* Is this identifier known again, and by nothing but repeats? */
+static bool is_back(struct pipeline *pipeline, const struct identity_member *member,
+                    struct arena *arena)
+{
+    struct identity_member *members = NULL;
+    struct profile_view view;
+    struct err ignored;
+    size_t count = 0;
+    if (identity_members(pipeline->identity, member->type, member->value, arena, &members, &count,
+                         &ignored) != ST_OK)
+        return false;
+    struct visitor_id *visitors = ARENA_ARRAY(arena, struct visitor_id, count);
+    for (size_t i = 0; i < count; i++)
+        visitors[i] = members[i].visitor;
+    profile_view(pipeline->profile, visitors, count, arena, &view);
+    return view.events_total == 0;
+}
+
+/* A client that repeats the events between the erase record and the moment when their ids are
+ * buried makes the person known again, without a single event: a repeat is no event, but its
+ * anchor is named. *ret_asked is who is back like that; whoever came with a new event is new. */
+static enum status who_is_back(struct pipeline *pipeline, const struct asked *asked,
+                               struct arena *arena, struct asked *ret_asked, struct err *err)
+{
+    uint64_t end = log_end(pipeline->options.log);
+    enum status status = pipeline_wait_blocking(pipeline, end, err);
+    *ret_asked = (struct asked){
+        .members = ARENA_ARRAY(arena, struct identity_member, asked->count),
+    };
+    state_lock(pipeline->state);
+    for (size_t i = 0; status == ST_OK && i < asked->count; i++)
+        if (is_back(pipeline, &asked->members[i], arena))
+            ret_asked->members[ret_asked->count++] = asked->members[i];
+    state_unlock(pipeline->state);
+    return status;
+}
+
+static enum status members_find(struct pipeline *pipeline, enum identifier_type type,
+                                struct str value, struct arena *arena, struct asked *ret_asked,
+                                struct err *err)
+{
+    /* First all that came before: whoever is in the journal and not yet folded is known, too. */
+    enum status status = pipeline_wait_blocking(pipeline, log_end(pipeline->options.log), err);
+    if (status != ST_OK)
+        return status;
+    state_lock(pipeline->state);
+    status = identity_members(pipeline->identity, type, value, arena, &ret_asked->members,
+                              &ret_asked->count, err);
+    state_unlock(pipeline->state);
+    return status;
+}
+
+enum status pipeline_erase(struct pipeline *pipeline, enum identifier_type type, struct str value,
+                           uint64_t ledger_id, struct pipeline_erased *ret_erased, struct err *err)
+{
+    struct arena arena;
+    struct asked asked = {0}, back = {0};
+    arena_init(&arena);
+    enum status status = members_find(pipeline, type, value, &arena, &asked, err);
+    if (status == ST_OK)
+        status = round_run(pipeline, &asked, ledger_id, &arena, ret_erased, err);
+    /* After the first round the door refuses repeats; what was on its way falls to the second. */
+    for (int round = 1; status == ST_OK && round < ROUNDS_MAX; round++) {
+        struct pipeline_erased more = {0};
+        status = who_is_back(pipeline, &asked, &arena, &back, err);
+        if (status != ST_OK || back.count == 0)
+            break;
+        status = round_run(pipeline, &back, ledger_id, &arena, &more, err);
+        ret_erased->records += more.records;
+    }
+    arena_done(&arena);
+    return status;
 }

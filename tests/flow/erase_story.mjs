@@ -17,7 +17,11 @@ const victim = 617;
 const word = (i) => `zq${String(i).padStart(4, '0')}x${createHash('md5').update(`person ${i}`).digest('hex').slice(0, 10)}`;
 const phone = (i) => `139${String(70000000 + i * 7919)}`;
 const local_phone = (i) => phone(i).replace(/(...)(....)(....)/, '$1 $2-$3');
-const at = (i, minute) => new Date(Date.parse('2026-11-01T00:00:00Z') + i * 60000 + minute * 1000).toISOString();
+const day_ms = 86400000;
+// Two months of received time, later than any real clock: on the 25th of the next month, and twelve days after that.
+const today = new Date();
+let now_ms = Date.UTC(today.getUTCFullYear(), today.getUTCMonth() + 1, 25);
+const at = (i, minute) => new Date(Date.UTC(today.getUTCFullYear(), today.getUTCMonth() + 1, 1) + i * 60000 + minute * 1000).toISOString();
 
 // --- what one person sends ------------------------------------------------------------------------------------------
 
@@ -145,11 +149,18 @@ function bytes_are_gone(server, when) {
 
 // --- the story ------------------------------------------------------------------------------------------------------
 
-const server = await new Server().start();
+const server = new Server();
+async function start() {
+  await server.start(['--clock=virtual']);
+  await server.must('POST', '/test/clock', { now: new Date(now_ms).toISOString() });
+}
+
+await start();
 const { key } = await server.must('POST', '/api/v1/sources', { name: 'shop', channel: 'web' });
 await send_all(server, key, hundreds);
 await server.stop(); // flushed, and the first flush of a directory makes a snapshot
-await server.start();
+now_ms += 12 * day_ms; // next month's rows stand in a file of their own
+await start();
 const imported = await import_file(server);
 story.check('the file is imported', imported.code === 0, imported.err);
 await server.must('POST', `/api/v1/exports?after=${await journal_end(server)}`, {});
@@ -161,7 +172,7 @@ for (const part of ['journal', 'state.db', 'snapshot', 'warehouse'])
   story.check(`before: the scanner finds them in ${part}`, found_in(part), JSON.stringify(before_bytes.files));
 story.check('before: there is an export', readdirSync(join(server.data, 'export')).length > 0);
 
-await server.start();
+await start();
 const events_before = await events_each(server);
 const quarantined_before = await quarantined(server);
 const profiles_before = await all_profiles(server);
@@ -172,15 +183,29 @@ story.check('before: the one is one person', JSON.parse((await profile(server, v
 
 const refused = await command(server, 'erase', `user_id:${word(victim)}-user`);
 story.check('without --yes nothing happens', refused.code !== 0 && (await profile(server, victim)).code === 200, refused.out + refused.err);
+story.check('before: their rows stand in two months', readdirSync(join(server.data, 'warehouse')).filter((f) => f.endsWith('.duckdb')).length >= 2);
+
+// Meanwhile others go on, and an SDK sends the person's own events again and again.
+let busy = true, meanwhile = 0;
+const write = { authorization: `Basic ${Buffer.from(`${key}:`).toString('base64')}` };
+const retrying = (async () => {
+  while (busy) {
+    await server.ask('POST', '/v1/batch', { batch: segment_events(victim) }, write);
+    await server.ask('POST', '/v1/track', { event: 'Meanwhile', messageId: `meanwhile-${meanwhile}`, userId: `meanwhile-${meanwhile++}` }, write);
+  }
+})();
 const erased = await command(server, 'erase', `user_id:${word(victim)}-user`, '--yes');
+busy = false;
+await retrying;
 story.check('hezou erase --yes', erased.code === 0, erased.out + erased.err);
+story.is('what others sent meanwhile is there', Number((await server.sql(`SELECT count(*) FROM events WHERE name = 'Meanwhile'`, await journal_end(server)))[0][0]), meanwhile);
 await victim_is_gone(server, 'erased');
 await others_are_whole(server, 'erased', events_before, profiles_before);
 story.is('erased: seven quarantined records went', quarantined_before - await quarantined(server), 7);
 story.check('erased: the export is gone', !existsSync(join(server.data, 'export')) || readdirSync(join(server.data, 'export')).length === 0);
 const ledger = (await server.must('GET', '/api/v1/erasures')).erasures;
 story.check('the ledger says that it was done, without a word about whom', ledger.length === 1 && ledger[0].state === 'done' &&
-  ledger[0].identifiers === 11 && ledger[0].records === 18 && !JSON.stringify(ledger).includes(word(victim)), JSON.stringify(ledger));
+  ledger[0].identifiers === 11 && ledger[0].records >= 18 && !JSON.stringify(ledger).includes(word(victim)), JSON.stringify(ledger));
 story.is('a second erase finds nobody', (await command(server, 'erase', `user_id:${word(victim)}-user`, '--yes')).code !== 0, true);
 await server.stop();
 bytes_are_gone(server, 'erased');
@@ -188,7 +213,7 @@ const other = scan(server.data, [word(victim + 1), phone(victim + 1)]);
 story.check('the next person is in journal and state as before', Object.keys(other.files).length >= 3, JSON.stringify(other.files));
 
 // Nothing brings them back: a restart, an SDK's retry, the same file again, a state that is built anew.
-await server.start();
+await start();
 await send_all(server, key, [hundreds.flat().filter((i) => i >= victim - 2 && i <= victim + 2)]);
 const again = await import_file(server);
 story.check('the same file again', again.code === 0, again.err);
@@ -198,13 +223,13 @@ await server.stop();
 bytes_are_gone(server, 'sent again');
 
 for (const name of ['state.db', 'state.db-wal', 'state.db-shm']) rmSync(join(server.data, name), { force: true });
-await server.start();
+await start();
 await victim_is_gone(server, 'state.db from the snapshot');
 await others_are_whole(server, 'state.db from the snapshot', events_before, profiles_before);
 await server.stop();
 for (const name of ['state.db', 'state.db-wal', 'state.db-shm', 'snapshot'])
   rmSync(join(server.data, name), { force: true, recursive: true });
-await server.start();
+await start();
 await send_all(server, key, [hundreds.flat().filter((i) => i >= victim - 2 && i <= victim + 2)]);
 await victim_is_gone(server, 'rebuilt from the journal');
 await others_are_whole(server, 'rebuilt from the journal', events_before, profiles_before);
