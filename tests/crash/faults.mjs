@@ -262,7 +262,7 @@ async function full() {
   }
   const rounds = [];
   try {
-    for (let i = 0; i < (process.env.FULL ? 9 : 3); i++) rounds.push(await full_once(folder, i));
+    for (let i = 0; i < (process.env.FULL ? 30 : 3); i++) rounds.push(await full_once(folder, i));
   } finally {
     execFileSync('umount', ['-l', folder]);
     rmSync(folder, { recursive: true });
