@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -96,15 +97,12 @@ static enum status facts_and_keys(struct core *core, struct err *err)
                : status;
 }
 
-static enum status journal_and_warehouse(struct core *core, const struct options *options,
-                                         struct err *err)
+static enum status journal_open(struct core *core, const struct options *options, struct err *err)
 {
-    char journal[4096], warehouse[4096], export[4096];
-    core_path(core, "journal", journal);
-    core_path(core, "warehouse", warehouse);
-    core_path(core, "export", export);
+    char folder[4096];
+    core_path(core, "journal", folder);
     struct log_options log_options = {
-        .folder = journal,
+        .folder = folder,
         .disk = &core->disk,
         .clock = &core->clock,
         .segment_bytes = (uint64_t)option_number(options, OPTION_SEGMENT) << 20,
@@ -112,24 +110,40 @@ static enum status journal_and_warehouse(struct core *core, const struct options
         .inflight_max = (size_t)option_number(options, OPTION_INFLIGHT) << 10,
         .bug_ack_before_sync = hook_bug("ack_before_sync"),
     };
-    enum status status = log_open(&log_options, &core->log, err);
-    if (status != ST_OK)
-        return status;
+    return log_open(&log_options, &core->log, err);
+}
+
+/* Warehouse and state are opened side by side: after a crash each has a log of its own to read. */
+struct opening {
+    struct core *core;
+    const struct options *options;
+    enum status status;
+    struct err err;
+};
+
+static void *warehouse_open_main(void *ctx)
+{
+    struct opening *opening = ctx;
+    struct core *core = opening->core;
+    char folder[4096], export[4096];
+    core_path(core, "warehouse", folder);
+    core_path(core, "export", export);
     struct warehouse_options warehouse_options = {
-        .folder = warehouse,
+        .folder = folder,
         .export_folder = export,
         .disk = &core->disk,
         .clock = &core->clock,
-        .memory_bytes = (size_t)option_number(options, OPTION_WAREHOUSE_MEMORY) << 20,
+        .memory_bytes = (size_t)option_number(opening->options, OPTION_WAREHOUSE_MEMORY) << 20,
     };
-    return warehouse_open(&warehouse_options, &core->warehouse, err);
+    opening->status = warehouse_open(&warehouse_options, &core->warehouse, &opening->err);
+    return NULL;
 }
 
-static enum status pipeline_begin(struct core *core, const struct options *options, struct err *err)
+static enum status warehouse_and_pipeline(struct core *core, const struct options *options,
+                                          struct err *err)
 {
     struct pipeline_options pipeline_options = {
         .log = core->log,
-        .warehouse = core->warehouse,
         .access = core->access,
         .clock = &core->clock,
         .disk = &core->disk,
@@ -139,10 +153,16 @@ static enum status pipeline_begin(struct core *core, const struct options *optio
         .bug_cursor_before_effect = hook_bug("cursor_before_effect"),
         .bug_dedup_off_by_one = hook_bug("dedup_off_by_one"),
     };
+    struct opening opening = {.core = core, .options = options};
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, warehouse_open_main, &opening) == 0);
     enum status status = pipeline_open(&pipeline_options, &core->pipeline, err);
-    if (status == ST_OK)
-        pipeline_start(core->pipeline);
-    return status;
+    CHECK(pthread_join(thread, NULL) == 0);
+    if (status == ST_OK && opening.status != ST_OK) {
+        *err = opening.err;
+        status = opening.status;
+    }
+    return status == ST_OK ? pipeline_start(core->pipeline, core->warehouse, err) : status;
 }
 
 static enum status clock_choose(struct core *core, const struct options *options, struct err *err)
@@ -178,9 +198,9 @@ enum status core_open(struct core *core, const struct options *options, struct e
     if (status == ST_OK)
         status = facts_and_keys(core, err);
     if (status == ST_OK)
-        status = journal_and_warehouse(core, options, err);
+        status = journal_open(core, options, err);
     if (status == ST_OK)
-        status = pipeline_begin(core, options, err);
+        status = warehouse_and_pipeline(core, options, err);
     if (status != ST_OK)
         core_close(core);
     return status;

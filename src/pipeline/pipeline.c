@@ -146,7 +146,7 @@ void pipeline_unstall(struct pipeline *pipeline)
  * meanwhile. False when stopping before it was committed: the next start folds it again. */
 static bool commit(struct pipeline *pipeline)
 {
-    struct warehouse *warehouse = pipeline->options.warehouse;
+    struct warehouse *warehouse = pipeline->warehouse;
     struct err err;
     /* Folding again after a crash, the warehouse is ahead and has been given nothing. */
     while (pipeline->folded_end > warehouse_position(warehouse) &&
@@ -250,31 +250,48 @@ enum status pipeline_open(const struct pipeline_options *options, struct pipelin
     uint64_t from = pipeline->stats.state_position;
     if (status == ST_OK)
         status = log_reader_open(options->log, from, &pipeline->reader, err);
-    if (status == ST_OK && warehouse_position(options->warehouse) > log_end(options->log))
-        status =
-            err_set(err, ST_CORRUPT, "the warehouse stands at %llu, after the journal's end %llu",
-                    (unsigned long long)warehouse_position(options->warehouse),
-                    (unsigned long long)log_end(options->log));
     if (status != ST_OK) {
         pipeline_close(pipeline);
         return status;
     }
     pipeline->batch.end = from;
     pipeline->stats.position = from;
-    pipeline->stats.warehouse_position = warehouse_position(options->warehouse);
     pipeline->replay_end = log_end(options->log);
     pipeline->stats.replayed_bytes = pipeline->replay_end - from;
     *ret_pipeline = pipeline;
     return ST_OK;
 }
 
-void pipeline_start(struct pipeline *pipeline)
+/* state position <= warehouse position <= journal end, or one of them is from another history. */
+static enum status positions_check(const struct pipeline *pipeline, uint64_t rows, struct err *err)
+{
+    uint64_t state = pipeline->stats.state_position, end = log_end(pipeline->options.log);
+    if (rows > end)
+        return err_set(err, ST_CORRUPT,
+                       "the warehouse stands at %llu, after the journal's end %llu",
+                       (unsigned long long)rows, (unsigned long long)end);
+    if (state <= LOG_FIRST_OFFSET || state <= rows || pipeline->options.bug_cursor_before_effect)
+        return ST_OK;
+    err_set(err, ST_CORRUPT, "state.db stands at %llu, after the warehouse at %llu",
+            (unsigned long long)state, (unsigned long long)rows);
+    return err_hint(
+        err, ST_CORRUPT,
+        "delete state.db: it is rebuilt from the journal, and the missing rows with it");
+}
+
+enum status pipeline_start(struct pipeline *pipeline, struct warehouse *warehouse, struct err *err)
 {
     CHECK(!pipeline->started);
+    enum status status = positions_check(pipeline, warehouse_position(warehouse), err);
+    if (status != ST_OK)
+        return status;
+    pipeline->warehouse = warehouse;
+    pipeline->stats.warehouse_position = warehouse_position(warehouse);
     pipeline->started = true;
     pipeline->flush_due_us = monotonic_us() + FLUSH_US;
     CHECK(pthread_create(&pipeline->fold_thread, NULL, fold_main, pipeline) == 0);
     CHECK(pthread_create(&pipeline->flush_thread, NULL, pipeline_flush_main, pipeline) == 0);
+    return ST_OK;
 }
 
 void pipeline_close(struct pipeline *pipeline)

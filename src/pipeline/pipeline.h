@@ -25,7 +25,6 @@ struct pipeline;
 
 struct pipeline_options {
     struct log *log;
-    struct warehouse *warehouse;
     struct access *access;
     const struct clock *clock;
     struct disk *disk;
@@ -36,11 +35,13 @@ struct pipeline_options {
 };
 
 /* Opens the state (from DATA/state.db, else the newest snapshot, else empty) and the deduplication
- * index. */
+ * index. The warehouse can be opened meanwhile. */
 MUST_USE enum status pipeline_open(const struct pipeline_options *options,
                                    struct pipeline **ret_pipeline, struct err *err);
-/* Start the folding and flushing threads. */
-void pipeline_start(struct pipeline *pipeline);
+/* Start the folding and flushing threads. ST_CORRUPT when state, warehouse and journal do not fit.
+ */
+MUST_USE enum status pipeline_start(struct pipeline *pipeline, struct warehouse *warehouse,
+                                    struct err *err);
 /* Stop at a batch's end, flush, close. */
 void pipeline_close(struct pipeline *pipeline);
 

@@ -121,7 +121,7 @@ enum status pipeline_digest(struct pipeline *pipeline, struct pipeline_digest *r
     if (status == ST_OK)
         status = identity_scan(pipeline->identity, component_lines, &digester, err);
     if (status == ST_OK)
-        status = warehouse_digest(pipeline->options.warehouse, &digester.digest.rows,
+        status = warehouse_digest(pipeline->warehouse, &digester.digest.rows,
                                   &digester.digest.rows_count, err);
     if (status == ST_OK)
         *ret_digest = digester.digest;

@@ -117,7 +117,7 @@ static enum status quarantine_search(struct pipeline *pipeline, const struct tar
     buf_init(&json, (size_t)1 << 30);
     buf_init(&bytes, LIMIT_INFLATED_BYTES * 2);
     enum status status = warehouse_query(
-        pipeline->options.warehouse,
+        pipeline->warehouse,
         "SELECT position FROM records WHERE verdict = 'quarantined' ORDER BY position", NULL, 0,
         &json, err);
     if (status == ST_OK)
@@ -191,7 +191,7 @@ static enum status ids_bury(struct pipeline *pipeline, const uint64_t *positions
 static enum status bytes_overwrite(struct pipeline *pipeline, const struct targets *targets,
                                    uint64_t *ret_records, struct err *err)
 {
-    struct warehouse *warehouse = pipeline->options.warehouse;
+    struct warehouse *warehouse = pipeline->warehouse;
     uint64_t *own = NULL;
     size_t own_count = 0;
     struct positions extra = {0};

@@ -36,6 +36,7 @@ struct batch {
 
 struct pipeline {
     struct pipeline_options options;
+    struct warehouse *warehouse; /* from the start on */
     struct state *state;
     struct identity *identity;
     struct profile *profile;

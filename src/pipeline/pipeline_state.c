@@ -152,15 +152,6 @@ enum status pipeline_snapshots_remake(struct pipeline *pipeline, struct err *err
 static enum status position_check(struct pipeline *pipeline, uint64_t position, struct err *err)
 {
     struct log *log = pipeline->options.log;
-    uint64_t rows = warehouse_position(pipeline->options.warehouse);
-    if (position > LOG_FIRST_OFFSET && position > rows &&
-        !pipeline->options.bug_cursor_before_effect) {
-        err_set(err, ST_CORRUPT, "state.db stands at %llu, after the warehouse at %llu",
-                (unsigned long long)position, (unsigned long long)rows);
-        return err_hint(err, ST_CORRUPT,
-                        "delete state.db: it is rebuilt from the journal, and "
-                        "the missing rows with it");
-    }
     if (position > log_end(log))
         return err_set(err, ST_CORRUPT, "state.db stands at %llu, after the journal's end %llu",
                        (unsigned long long)position, (unsigned long long)log_end(log));

@@ -84,13 +84,13 @@ static void traits_add(struct pipeline *pipeline, const struct item *item,
                        const struct profile_trait_change *changes, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        warehouse_add_trait(pipeline->options.warehouse, item->who.anchor.v, changes[i].name,
+        warehouse_add_trait(pipeline->warehouse, item->who.anchor.v, changes[i].name,
                             changes[i].value, changes[i].time_us, item->event.position);
 }
 
 void step_profile(struct pipeline *pipeline, struct batch *batch)
 {
-    uint64_t known = warehouse_position(pipeline->options.warehouse);
+    uint64_t known = warehouse_position(pipeline->warehouse);
     state_lock(pipeline->state);
     for (size_t i = 0; i < batch->count; i++) {
         struct item *item = &batch->items[i];
@@ -136,7 +136,7 @@ static void event_row(struct pipeline *pipeline, const struct item *item)
         .properties = event->properties,
         .context = event->context,
     };
-    warehouse_add_event(pipeline->options.warehouse, &row);
+    warehouse_add_event(pipeline->warehouse, &row);
 }
 
 static void record_row(struct pipeline *pipeline, const struct item *item)
@@ -151,12 +151,12 @@ static void record_row(struct pipeline *pipeline, const struct item *item)
         .source = access_source_name(pipeline->options.access, clean->source),
         .received_us = clean->received_us,
     };
-    warehouse_add_record(pipeline->options.warehouse, &row);
+    warehouse_add_record(pipeline->warehouse, &row);
 }
 
 void step_warehouse(struct pipeline *pipeline, struct batch *batch)
 {
-    struct warehouse *warehouse = pipeline->options.warehouse;
+    struct warehouse *warehouse = pipeline->warehouse;
     uint64_t known = warehouse_position(warehouse);
     for (size_t i = 0; i < batch->count; i++) {
         const struct item *item = &batch->items[i];

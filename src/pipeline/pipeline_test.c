@@ -64,14 +64,13 @@ static void world_open(struct world *world, const char *data)
                                                   .threads = 1};
     must(warehouse_open(&warehouse_options, &world->warehouse, &err), &err);
     struct pipeline_options options = {.log = world->log,
-                                       .warehouse = world->warehouse,
                                        .access = world->access,
                                        .clock = &world->clock,
                                        .disk = &world->disk,
                                        .key = &world->key,
                                        .data = world->data};
     must(pipeline_open(&options, &world->pipeline, &err), &err);
-    pipeline_start(world->pipeline);
+    must(pipeline_start(world->pipeline, world->warehouse, &err), &err);
 }
 
 static void world_close(struct world *world)
