@@ -195,8 +195,7 @@ static void after_ready(struct pipeline_waiter *waiter, enum status status)
         return;
     }
     struct err err;
-    err_set(&err, status, "the position %llu was not reached%s",
-            (unsigned long long)waiter->offset,
+    err_set(&err, status, "the position %llu was not reached%s", (unsigned long long)waiter->offset,
             status == ST_BUSY ? ": the disk is full" : " in time");
     http_reply_error(after->request, &err);
 }

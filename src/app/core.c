@@ -155,9 +155,18 @@ static enum status warehouse_and_pipeline(struct core *core, const struct option
     };
     struct opening opening = {.core = core, .options = options};
     pthread_t thread;
-    CHECK(pthread_create(&thread, NULL, warehouse_open_main, &opening) == 0);
+    char state[4096];
+    core_path(core, "state.db", state);
+    bool apart = access(state, F_OK) == 0;
+    if (apart)
+        CHECK(pthread_create(&thread, NULL, warehouse_open_main, &opening) == 0);
+    else
+        warehouse_open_main(&opening);
+    if (!apart && opening.status == ST_OK)
+        pipeline_options.rows_position = warehouse_position(core->warehouse);
     enum status status = pipeline_open(&pipeline_options, &core->pipeline, err);
-    CHECK(pthread_join(thread, NULL) == 0);
+    if (apart)
+        CHECK(pthread_join(thread, NULL) == 0);
     if (status == ST_OK && opening.status != ST_OK) {
         *err = opening.err;
         status = opening.status;

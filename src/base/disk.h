@@ -23,7 +23,7 @@ struct disk {
     int fail_errno;
     bool fail_forever;
     bool fail_syncs; /* count and fail syncs alone */
-    uint64_t calls; /* how many were made; a sweep reads it first */
+    uint64_t calls;  /* how many were made; a sweep reads it first */
 };
 
 void disk_init(struct disk *disk);

@@ -29,13 +29,15 @@ struct pipeline_options {
     const struct clock *clock;
     struct disk *disk;
     const struct hash_key *key;
-    const char *data; /* DATA: state.db, dedup/, snapshot/ */
+    uint64_t rows_position; /* where the warehouse stands; needed only when there is no state.db, to
+                             * choose a snapshot whose rows are there */
+    const char *data;       /* DATA: state.db, dedup/, snapshot/ */
     size_t cache_bytes;
     bool bug_cursor_before_effect, bug_dedup_off_by_one; /* HEZOU_BUG */
 };
 
 /* Opens the state (from DATA/state.db, else the newest snapshot, else empty) and the deduplication
- * index. The warehouse can be opened meanwhile. */
+ * index. The warehouse can be opened meanwhile, if there is a state.db. */
 MUST_USE enum status pipeline_open(const struct pipeline_options *options,
                                    struct pipeline **ret_pipeline, struct err *err);
 /* Start the folding and flushing threads. ST_CORRUPT when state, warehouse and journal do not fit.

@@ -83,17 +83,20 @@ static void snapshot_path(const struct pipeline *pipeline, uint64_t position,
              (unsigned long long)position);
 }
 
-/* A missing state is the newest snapshot's copy; without one the journal is folded from its start.
- */
+/* A missing state is the newest snapshot's copy, of those that the warehouse has the rows for;
+ * without one the journal is folded from its start. */
 static enum status snapshot_restore(struct pipeline *pipeline, const char *state_path,
                                     struct err *err)
 {
     char folder[PATH_MAX_BYTES], path[PATH_MAX_BYTES];
-    uint64_t newest;
+    uint64_t have[16], rows = pipeline->options.rows_position;
     snprintf(folder, sizeof folder, "%s/snapshot", pipeline->options.data);
-    if (access(state_path, F_OK) == 0 || snapshots_list(folder, &newest, 1) == 0)
+    size_t i = 0, count = snapshots_list(folder, have, 16);
+    while (i < count && have[i] > rows)
+        i++;
+    if (access(state_path, F_OK) == 0 || i == count)
         return ST_OK;
-    snapshot_path(pipeline, newest, path);
+    snapshot_path(pipeline, have[i], path);
     char *bytes = NULL;
     size_t n = 0;
     enum status status =

@@ -2,6 +2,7 @@
  * every kind of end. */
 #include "pipeline/pipeline.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -36,7 +37,8 @@ static void must(enum status status, const struct err *err)
         fail_msg("%s", err->message);
 }
 
-static void world_open(struct world *world, const char *data)
+/* Gives what the pipeline's opening says. */
+static enum status world_try(struct world *world, const char *data, struct err *ret_err)
 {
     char path[5][128];
     struct err err;
@@ -69,8 +71,15 @@ static void world_open(struct world *world, const char *data)
                                        .disk = &world->disk,
                                        .key = &world->key,
                                        .data = world->data};
-    must(pipeline_open(&options, &world->pipeline, &err), &err);
-    must(pipeline_start(world->pipeline, world->warehouse, &err), &err);
+    options.rows_position = warehouse_position(world->warehouse);
+    enum status status = pipeline_open(&options, &world->pipeline, ret_err);
+    return status == ST_OK ? pipeline_start(world->pipeline, world->warehouse, ret_err) : status;
+}
+
+static void world_open(struct world *world, const char *data)
+{
+    struct err err;
+    must(world_try(world, data, &err), &err);
 }
 
 static void world_close(struct world *world)
@@ -320,6 +329,71 @@ static void test_an_erased_person_is_gone_and_stays_gone(void **state)
     world_close(&world);
 }
 
+/* Whoever was killed before the ledger was closed asks again. */
+static void test_an_erase_can_be_finished_again_until_it_is_forgotten(void **state)
+{
+    struct world world;
+    struct err err;
+    struct pipeline_erased erased = {0}, again = {0};
+    world_open(&world, *state);
+    for (int n = 0; n < 5; n++)
+        event_append(&world, n);
+    must(pipeline_erase(world.pipeline, IDENTIFIER_USER_ID, STR("u-0"), 9, &erased, &err), &err);
+    world_close(&world);
+    world_open(&world, *state);
+    must(pipeline_erase_finish(world.pipeline, 9, &again, &err), &err);
+    assert_int_equal(again.identifiers, erased.identifiers);
+    assert_int_equal(again.records, erased.records);
+    pipeline_erase_forget(world.pipeline, 9);
+    assert_int_equal(pipeline_erase_finish(world.pipeline, 9, &again, &err), ST_NOT_FOUND);
+    world_close(&world);
+}
+
+static void test_a_state_ahead_of_the_rows_is_refused(void **state)
+{
+    struct world world;
+    struct err err;
+    char rows[128], aside[128];
+    snprintf(rows, sizeof rows, "%s/warehouse", (char *)*state);
+    snprintf(aside, sizeof aside, "%s/aside", (char *)*state);
+    world_open(&world, *state);
+    event_append(&world, 1);
+    struct pipeline_digest before = digest_of(&world);
+    world_close(&world);
+    assert_int_equal(rename(rows, aside), 0);
+    assert_int_equal(world_try(&world, *state, &err), ST_CORRUPT);
+    world.pipeline = NULL;
+    world_close(&world);
+    snprintf(rows, sizeof rows, "%s/state.db", (char *)*state);
+    assert_int_equal(unlink(rows), 0); /* as the hint says; the snapshot is ahead, too: not taken */
+    world_open(&world, *state);
+    assert_same(digest_of(&world), before);
+    world_close(&world);
+}
+
+static void test_a_full_disk_keeps_nobody_waiting(void **state)
+{
+    struct world world;
+    struct err err;
+    world_open(&world, *state);
+    for (int n = 0; n < 5; n++)
+        event_append(&world, n);
+    struct pipeline_digest before = digest_of(&world);
+    event_append(&world, 5);
+    must(pipeline_catch_up(world.pipeline, &err), &err);
+    __atomic_store_n(&world.disk.fail_errno, ENOSPC, __ATOMIC_RELAXED);
+    __atomic_store_n(&world.disk.fail_forever, true, __ATOMIC_RELAXED);
+    __atomic_store_n(&world.disk.fail_at, 1, __ATOMIC_RELEASE);
+    assert_int_equal(pipeline_flush(world.pipeline, &err), ST_BUSY);
+    pipeline_close(world.pipeline);
+    world.pipeline = NULL;
+    __atomic_store_n(&world.disk.fail_at, 0, __ATOMIC_RELEASE);
+    world_close(&world);
+    world_open(&world, *state);
+    assert_int_equal(digest_of(&world).rows_count, before.rows_count + 1);
+    world_close(&world);
+}
+
 static void never_ready(struct pipeline_waiter *waiter, enum status status)
 {
     int *answers = waiter->ctx;
@@ -359,6 +433,9 @@ int main(void)
         STORY(test_a_kill_before_a_flush_loses_nothing),
 #endif
         STORY(test_an_erased_person_is_gone_and_stays_gone),
+        STORY(test_an_erase_can_be_finished_again_until_it_is_forgotten),
+        STORY(test_a_state_ahead_of_the_rows_is_refused),
+        STORY(test_a_full_disk_keeps_nobody_waiting),
         STORY(test_waiters_are_bounded_and_all_answered),
     };
     if (sodium_init() < 0)
