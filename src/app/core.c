@@ -16,6 +16,7 @@
 
 #include "base/check.h"
 #include "base/hook.h"
+#include "base/thread.h"
 
 #define DATA_VERSION "hezou data 1\n"
 
@@ -126,6 +127,7 @@ static void *warehouse_open_main(void *ctx)
     struct opening *opening = ctx;
     struct core *core = opening->core;
     char folder[4096], export[4096];
+    thread_background(); /* the engine's own threads inherit it */
     core_path(core, "warehouse", folder);
     core_path(core, "export", export);
     struct warehouse_options warehouse_options = {
@@ -158,12 +160,12 @@ static enum status warehouse_and_pipeline(struct core *core, const struct option
     char state[4096];
     core_path(core, "state.db", state);
     bool apart = access(state, F_OK) == 0;
-    if (apart)
-        CHECK(pthread_create(&thread, NULL, warehouse_open_main, &opening) == 0);
-    else
-        warehouse_open_main(&opening);
-    if (!apart && opening.status == ST_OK)
-        pipeline_options.rows_position = warehouse_position(core->warehouse);
+    CHECK(pthread_create(&thread, NULL, warehouse_open_main, &opening) == 0);
+    if (!apart) {
+        CHECK(pthread_join(thread, NULL) == 0);
+        if (opening.status == ST_OK)
+            pipeline_options.rows_position = warehouse_position(core->warehouse);
+    }
     enum status status = pipeline_open(&pipeline_options, &core->pipeline, err);
     if (apart)
         CHECK(pthread_join(thread, NULL) == 0);

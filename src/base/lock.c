@@ -1,44 +1,50 @@
-/* lock.c - a ticket lock that sleeps. */
+/* lock.c - a mutex whose long holder looks who waits. */
 #include "base/lock.h"
+
+#include <sched.h>
 
 #include "base/check.h"
 
-void fair_lock_init(struct fair_lock *lock)
+#define PAUSE_TURNS_MAX 200
+
+void polite_lock_init(struct polite_lock *lock)
 {
-    *lock = (struct fair_lock){0};
+    *lock = (struct polite_lock){0};
     CHECK(pthread_mutex_init(&lock->mutex, NULL) == 0);
-    CHECK(pthread_cond_init(&lock->turn, NULL) == 0);
 }
 
-void fair_lock_done(struct fair_lock *lock)
+void polite_lock_done(struct polite_lock *lock)
 {
-    pthread_cond_destroy(&lock->turn);
+    CHECK(__atomic_load_n(&lock->waiting, __ATOMIC_RELAXED) == 0);
     pthread_mutex_destroy(&lock->mutex);
 }
 
-void fair_lock_take(struct fair_lock *lock)
+void polite_lock_take(struct polite_lock *lock)
 {
-    pthread_mutex_lock(&lock->mutex);
-    uint64_t ticket = lock->next++;
-    while (ticket != lock->serving)
-        pthread_cond_wait(&lock->turn, &lock->mutex);
-    pthread_mutex_unlock(&lock->mutex);
+    if (pthread_mutex_trylock(&lock->mutex) == 0)
+        return;
+    __atomic_add_fetch(&lock->waiting, 1, __ATOMIC_RELAXED);
+    CHECK(pthread_mutex_lock(&lock->mutex) == 0);
+    __atomic_sub_fetch(&lock->waiting, 1, __ATOMIC_RELAXED);
 }
 
-void fair_lock_give(struct fair_lock *lock)
+void polite_lock_give(struct polite_lock *lock)
 {
-    pthread_mutex_lock(&lock->mutex);
-    CHECK(lock->serving < lock->next);
-    lock->serving++;
-    if (lock->serving != lock->next)
-        pthread_cond_broadcast(&lock->turn);
-    pthread_mutex_unlock(&lock->mutex);
+    CHECK(pthread_mutex_unlock(&lock->mutex) == 0);
 }
 
-bool fair_lock_wanted(struct fair_lock *lock)
+static bool wanted(struct polite_lock *lock)
 {
-    pthread_mutex_lock(&lock->mutex);
-    bool wanted = lock->next - lock->serving > 1;
-    pthread_mutex_unlock(&lock->mutex);
-    return wanted;
+    return __atomic_load_n(&lock->waiting, __ATOMIC_RELAXED) > 0;
+}
+
+void polite_lock_pause(struct polite_lock *lock)
+{
+    if (!wanted(lock))
+        return;
+    polite_lock_give(lock);
+    for (int turns = 0; turns < PAUSE_TURNS_MAX && wanted(lock); turns++)
+        sched_yield();
+    CHECK(pthread_mutex_lock(&lock->mutex) ==
+          0); /* not counted: we are not whom others give way to */
 }

@@ -20,6 +20,7 @@
 
 #include "base/check.h"
 #include "base/hook.h"
+#include "base/thread.h"
 
 #define PATH_MAX_BYTES 4096
 #define SNAPSHOTS_KEPT 2
@@ -293,6 +294,7 @@ static void flush_after(struct pipeline *pipeline, uint64_t position)
 void *pipeline_flush_main(void *ctx)
 {
     struct pipeline *pipeline = ctx;
+    thread_background();
     for (;;) {
         pthread_mutex_lock(&pipeline->mutex);
         while (!pipeline->flush_running && !pipeline->stopping)

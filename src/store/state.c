@@ -122,23 +122,20 @@ void state_reader_refresh(struct state *state)
 
 void state_lock(struct state *state)
 {
-    fair_lock_take(&state->lock);
+    polite_lock_take(&state->lock);
 }
 
 void state_unlock(struct state *state)
 {
     evict(state);
     state_reader_refresh(state); /* an idle reader would keep the WAL from being reused */
-    fair_lock_give(&state->lock);
+    polite_lock_give(&state->lock);
 }
 
 void state_breathe(struct state *state)
 {
     evict(state);
-    if (fair_lock_wanted(&state->lock)) {
-        fair_lock_give(&state->lock);
-        fair_lock_take(&state->lock);
-    }
+    polite_lock_pause(&state->lock);
 }
 
 /* --- objects
@@ -380,7 +377,7 @@ enum status state_open(const struct state_options *options, struct state **ret_s
     struct state *state = mem_zero(sizeof *state);
     state->path = strdup(options->path);
     state->cache_bytes = options->cache_bytes == 0 ? CACHE_BYTES_DEFAULT : options->cache_bytes;
-    fair_lock_init(&state->lock);
+    polite_lock_init(&state->lock);
     arena_init(&state->flush_arena);
     buf_init(&state->scratch, STATE_OBJECT_BYTES_MAX);
     state_filter_start(state);
@@ -445,7 +442,7 @@ void state_close(struct state *state)
     db_close(state->writer);
     arena_done(&state->flush_arena);
     buf_done(&state->scratch);
-    fair_lock_done(&state->lock);
+    polite_lock_done(&state->lock);
     free(state->path);
     free(state);
 }

@@ -8,8 +8,8 @@
  * changed.
  *
  * All calls but state_flush, _checkpoint, _snapshot and _scan need the state lock (state_lock),
- * which is fair: readers wait for one slice at most. state_table is for the start, before threads.
- * Depends on: base, store/store.h. Called by: clean (no), identity, profile, pipeline. */
+ * whose long holder gives way: readers wait for one slice. state_table is for the start, before
+ * threads. Depends on: base, store/store.h. Called by: clean (no), identity, profile, pipeline. */
 #ifndef STORE_STATE_H
 #define STORE_STATE_H
 

@@ -99,7 +99,7 @@ static void encode_table(struct state_table *table, unsigned generation)
         state_lock(state);
         for (size_t end = i + SLICE; i < end && i < list->count; i++)
             encode_one(table, list->entries[i], &table->flush_rows[i]);
-        fair_lock_give(&state->lock);
+        polite_lock_give(&state->lock);
     }
     table->flush_count = list->count;
 }
@@ -183,7 +183,7 @@ static void settle_table(struct state_table *table, unsigned generation)
         state_lock(state);
         for (size_t end = i + SLICE; i < end && i < table->flush_count; i++)
             settle_one(table, &table->flush_rows[i], flag_of(generation));
-        fair_lock_give(&state->lock);
+        polite_lock_give(&state->lock);
     }
     table->flush_count = 0;
     free(table->flush_rows);
@@ -198,7 +198,7 @@ static void settle(struct state *state, unsigned generation, int64_t start_us)
     /* Before an entry is freed: who walks the lists must not meet it. */
     for (int i = 0; i < state->tables_count; i++)
         state->tables[i].dirty[generation].count = 0;
-    fair_lock_give(&state->lock);
+    polite_lock_give(&state->lock);
     for (int i = 0; i < state->tables_count; i++)
         settle_table(&state->tables[i], generation);
     arena_reset(&state->flush_arena);
@@ -214,7 +214,7 @@ enum status state_flush(struct state *state, struct err *err)
     state_lock(state);
     enum flush_phase phase = state->phase;
     unsigned frozen = 1 - state->generation; /* stands still until the phase is FLUSH_NONE again */
-    fair_lock_give(&state->lock);
+    polite_lock_give(&state->lock);
     if (phase == FLUSH_NONE)
         return ST_OK;
 
@@ -229,7 +229,7 @@ enum status state_flush(struct state *state, struct err *err)
         }
         state_lock(state);
         state->phase = FLUSH_ENCODED;
-        fair_lock_give(&state->lock);
+        polite_lock_give(&state->lock);
     }
     enum status status = write_all(state, err);
     if (status != ST_OK)

@@ -82,7 +82,7 @@ enum flush_phase {
 };
 
 struct state {
-    struct fair_lock lock;
+    struct polite_lock lock;
     char *path;
     struct db *reader; /* under the lock: misses and scans */
     bool reading;      /* the reader stands in a transaction, so a miss costs no locks of its own */
