@@ -2,9 +2,8 @@
  *
  * The pipeline holds the state's lock for slice after slice. An ordinary mutex would let it win
  * every time and readers would wait for the whole batch; a lock that is handed over in the order of
- * asking makes every hand-over wait for the scheduler, and on a busy machine those waits add up
- * (measured at a load of 6: p99 of a profile read 47 ms). So whoever comes first gets it, and the
- * long job steps aside at its pauses until nobody waits. */
+ * asking makes every hand-over wait for the scheduler, and on a busy machine those waits add up. So
+ * whoever comes first gets it, and the long job steps aside at its pauses until nobody waits. */
 #ifndef BASE_LOCK_H
 #define BASE_LOCK_H
 
