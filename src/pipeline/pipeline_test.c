@@ -362,7 +362,6 @@ static void test_a_state_ahead_of_the_rows_is_refused(void **state)
     world_close(&world);
     assert_int_equal(rename(rows, aside), 0);
     assert_int_equal(world_try(&world, *state, &err), ST_CORRUPT);
-    world.pipeline = NULL;
     world_close(&world);
     snprintf(rows, sizeof rows, "%s/state.db", (char *)*state);
     assert_int_equal(unlink(rows), 0); /* as the hint says; the snapshot is ahead, too: not taken */

@@ -756,7 +756,7 @@ static void crash_at(const char *name, char *command)
     char at[128], when[160];
     int64_t started = now_ms();
     bool days = command != NULL && strncmp(command, "days ", 5) == 0;
-    snprintf(at, sizeof at, "%s:1", name);
+    snprintf(at, sizeof at, "%s%s", name, strchr(name, ':') == NULL ? ":1" : "");
     if (command != NULL && strcmp(command, "fresh") == 0) {
         crash_fresh(name, at);
         return;
