@@ -21,6 +21,7 @@ void polite_lock_done(struct polite_lock *lock)
 
 void polite_lock_take(struct polite_lock *lock)
 {
+    CHECK(lock != NULL);
     if (pthread_mutex_trylock(&lock->mutex) == 0)
         return;
     __atomic_add_fetch(&lock->waiting, 1, __ATOMIC_RELAXED);
