@@ -511,8 +511,9 @@ static void requests_abandon(struct http_server *server)
 void http_stop(struct http_server *server, int64_t grace_us)
 {
     __atomic_store_n(&server->stopping, true, __ATOMIC_SEQ_CST);
-    MHD_quiesce_daemon(server->daemon);
-    shutdown(server->listen_fd, SHUT_RDWR); /* who knocks now is told so at once */
+    /* Who knocks now is answered 503. The listening stays until the end: MHD_quiesce_daemon and a
+     * thread that wakes just then both take the socket from its epoll set, and MHD (0.9.75) aborts
+     * the process when the thread was first. */
     wait_for_zero(&server->unfinished, monotonic_us() + grace_us);
 
     __atomic_store_n(&server->closing, true, __ATOMIC_SEQ_CST);
