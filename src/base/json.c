@@ -1,6 +1,8 @@
 /* json.c - yyjson behind a depth limit; a writer that cannot forget to escape. */
 #include "base/json.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
@@ -197,6 +199,27 @@ void json_put_member_uint(struct buf *buf, const char *name, uint64_t v)
 {
     json_put_name(buf, name);
     buf_fmt(buf, "%llu", (unsigned long long)v);
+}
+
+void json_put_number(struct buf *buf, double v)
+{
+    char text[32];
+    if (!isfinite(v)) {
+        buf_text(buf, "null");
+        return;
+    }
+    for (int digits = 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, v);
+        if (strtod(text, NULL) == v) /* bits, not nearness: what is read back must be the same */
+            break;
+    }
+    buf_text(buf, text);
+}
+
+void json_put_member_number(struct buf *buf, const char *name, double v)
+{
+    json_put_name(buf, name);
+    json_put_number(buf, v);
 }
 
 void json_put_member_bool(struct buf *buf, const char *name, bool v)

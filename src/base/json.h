@@ -50,6 +50,9 @@ void json_put_name(struct buf *buf, const char *name);
 void json_put_member_str(struct buf *buf, const char *name, struct str text);
 void json_put_member_int(struct buf *buf, const char *name, int64_t v);
 void json_put_member_uint(struct buf *buf, const char *name, uint64_t v);
+/* The shortest text that reads back as the same double; null for what is not finite. */
+void json_put_number(struct buf *buf, double v);
+void json_put_member_number(struct buf *buf, const char *name, double v);
 void json_put_member_bool(struct buf *buf, const char *name, bool v);
 void json_put_member_raw(struct buf *buf, const char *name, struct str json);
 /* A comma unless the last byte is '{' or '['. */
