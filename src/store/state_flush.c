@@ -100,7 +100,7 @@ static void encode_table(struct state_table *table, unsigned generation)
     struct entry_list *list = &table->dirty[generation];
     table->flush_rows = mem_grow(table->flush_rows, (list->count + 1) * sizeof *table->flush_rows);
     for (size_t i = 0; i < list->count;) {
-        state_lock(state);
+        polite_lock_take_late(&state->lock);
         for (size_t end = i + SLICE; i < end && i < list->count; i++)
             encode_one(table, list->entries[i], &table->flush_rows[i]);
         polite_lock_give(&state->lock);
@@ -199,7 +199,7 @@ static void settle_table(struct state_table *table, unsigned generation)
 {
     struct state *state = table->state;
     for (size_t i = 0; i < table->flush_count;) {
-        state_lock(state);
+        polite_lock_take_late(&state->lock);
         for (size_t end = i + SLICE; i < end && i < table->flush_count; i++)
             settle_one(table, &table->flush_rows[i], flag_of(generation));
         polite_lock_give(&state->lock);
