@@ -17,6 +17,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/when.h"
 
 #define WINDOW_DAYS 30u
 #define IDS_MAX UINT64_C(100000000)
@@ -98,8 +99,8 @@ static bool day_of_name(const char *name, uint32_t *ret_day)
 {
     int64_t us;
     struct str s = str_of(name);
-    if (s.n != 13 || strcmp(name + 8, ".keys") != 0 ||
-        !clean_time_parse((struct str){name, 8}, 0, &us) || us < 0)
+    if (s.n != 13 || strcmp(name + 8, ".keys") != 0 || !when_parse((struct str){name, 8}, 0, &us) ||
+        us < 0)
         return false;
     *ret_day = (uint32_t)(us / US_PER_DAY);
     return true;

@@ -17,6 +17,7 @@
 
 #include "base/check.h"
 #include "base/hook.h"
+#include "base/when.h"
 
 #define RUN_KEYS ((uint64_t)1 << 18)
 #define BUFFER_KEYS 4096u /* 64 KiB */
@@ -24,7 +25,7 @@
 void clean_day_path(const char *folder, uint32_t day, char *path, size_t n)
 {
     int y, m, d;
-    clean_civil_from_days(day, &y, &m, &d);
+    when_civil(day, &y, &m, &d);
     CHECK((size_t)snprintf(path, n, "%s/%04d%02d%02d.keys", folder, y, m, d) < n);
 }
 
