@@ -235,6 +235,15 @@ static enum status option_parse(struct options *options, bool *given, int argc, 
                                    text_in(options->language, TEXT_DID_YOU_MEAN), near);
 }
 
+static bool is_first_of_pair(const char *word)
+{
+    size_t n = strlen(word);
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strncmp(commands[i].words, word, n) == 0 && commands[i].words[n] == ' ')
+            return true;
+    return false;
+}
+
 /* The command of one or two words; *ret_used says how many. */
 static enum status command_parse(struct options *options, const char **words, size_t count,
                                  size_t *ret_used, struct err *err)
@@ -254,10 +263,9 @@ static enum status command_parse(struct options *options, const char **words, si
         *ret_used = pair ? 2 : 1;
         return ST_OK;
     }
-    const char *near = count > 1 ? nearest_command(two) : NULL;
-    if (near == NULL)
-        near = nearest_command(words[0]);
-    err_set(err, ST_INVALID, "%s: %s", text_in(options->language, TEXT_UNKNOWN_COMMAND), words[0]);
+    bool pair = is_first_of_pair(words[0]);
+    const char *typed = pair && count > 1 ? two : words[0], *near = nearest_command(typed);
+    err_set(err, ST_INVALID, "%s: %s", text_in(options->language, TEXT_UNKNOWN_COMMAND), typed);
     if (near == NULL)
         return err_hint(err, ST_INVALID, "%s", text_in(options->language, TEXT_TRY_HELP));
     return err_hint(err, ST_INVALID, "%s %s?", text_in(options->language, TEXT_DID_YOU_MEAN), near);

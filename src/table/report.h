@@ -7,7 +7,8 @@
 
 /* Appends one JSON object:
  *   {"report":"table","format":"text"|"parquet","delimiter":",","row_count","column_count",
- *    "bars":"empty","rows":[{"column","kind","empty","odd","odd_line","distinct","min","max","mean"}],
+ *    "bars":"empty",
+ *    "rows":[{"column","kind","empty","odd","odd_line","distinct","min","max","mean"}],
  *    "left_out":[],"seconds"}
  * kind: what more than half of the cells that are not empty can be read as (number, time, text, or
  * empty when there are none); a column of numbers that all are times too is time when its name says

@@ -342,5 +342,6 @@ int main(void)
         cmocka_unit_test(a_text_in_memory_may_be_one_long_row),
         cmocka_unit_test(the_delimiter_that_parts_evenly_is_guessed),
     };
+    folder_place(getenv("TMPDIR"));
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

@@ -260,6 +260,8 @@ enum status table_find(const struct table *table, const char *role, const char *
 {
     int column = -1;
     struct str rest = str_of(usual);
+    if (table->asked->count < TABLE_ROLES_MAX)
+        table->asked->roles[table->asked->count++] = role;
     for (size_t i = 0; i < table->roles_count && column < 0; i++)
         if (names_alike(table->roles[i].role, str_of(role)))
             column = table->roles[i].column;
@@ -270,6 +272,28 @@ enum status table_find(const struct table *table, const char *role, const char *
         return err_hint(err, ST_INVALID, "Say which it is: --columns %s=NAME", role);
     }
     *ret_column = column;
+    return ST_OK;
+}
+
+enum status table_roles_check(const struct table *table, struct err *err)
+{
+    const struct table_asked *asked = table->asked;
+    for (size_t i = 0; i < table->roles_count; i++) {
+        struct str role = table->roles[i].role;
+        size_t k = 0;
+        while (k < asked->count && !names_alike(role, str_of(asked->roles[k])))
+            k++;
+        if (k < asked->count)
+            continue;
+        struct buf names;
+        buf_init(&names, (size_t)1 << 12);
+        for (k = 0; k < asked->count; k++)
+            buf_fmt(&names, k == 0 ? "%s" : ", %s", asked->roles[k]);
+        err_set(err, ST_INVALID, "--columns gives " STR_FMT ", this report has only: %s",
+                STR_ARG(role), names.n == 0 ? "none" : names.p);
+        buf_done(&names);
+        return ST_INVALID;
+    }
     return ST_OK;
 }
 
@@ -308,6 +332,7 @@ enum status table_read(const struct table_options *options, struct table **ret_t
                        STR_ARG(file_name(options->path)), options->delimiter);
     struct table *table = mem_zero(sizeof *table);
     table->delimiter = options->delimiter;
+    table->asked = mem_zero(sizeof *table->asked);
     enum status status = content_read(table, options->path, err);
     if (status == ST_OK && options->columns != NULL) {
         status = roles_take(table, options->columns, err);
@@ -332,6 +357,7 @@ void table_free(struct table *table)
     free(table->lines);
     free(table->bytes);
     free(table->columns_text);
+    free(table->asked);
     free(table);
 }
 

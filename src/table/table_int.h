@@ -12,12 +12,19 @@ struct table_role {
     int column;
 };
 
+/* What table_find was asked for: the one thing of a table that reading it changes. */
+struct table_asked {
+    const char *roles[TABLE_ROLES_MAX];
+    size_t count;
+};
+
 struct table {
     char *bytes;                      /* of a text file, terminated; cells point into it */
     struct warehouse_parquet parquet; /* its cells, when there are no bytes */
     char *columns_text;               /* roles point into it */
     struct table_role roles[TABLE_ROLES_MAX];
     size_t roles_count;
+    struct table_asked *asked;
     char delimiter; /* 0 for Parquet */
     size_t columns, rows;
     struct str *cells; /* (rows + 1) × columns; the first row are the names */

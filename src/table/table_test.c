@@ -151,6 +151,24 @@ static void a_role_that_names_no_column_is_refused(void **state)
     }
 }
 
+static void a_role_that_nobody_asked_for_is_refused(void **state)
+{
+    (void)state;
+    struct table *table;
+    int column;
+    assert_int_equal(read_text("a,b\n", "time=a,custmer=b", &table), ST_OK);
+    assert_int_equal(table_find(table, "time", "", true, &column, &err), ST_OK);
+    assert_int_equal(table_find(table, "customer", "b", true, &column, &err), ST_OK);
+    assert_int_equal(table_roles_check(table, &err), ST_INVALID);
+    assert_string_equal(err.message,
+                        "--columns gives custmer, this report has only: time, customer");
+    table_free(table);
+    assert_int_equal(read_text("a,b\n", "TIME=a", &table), ST_OK);
+    assert_int_equal(table_find(table, "time", "", true, &column, &err), ST_OK);
+    assert_int_equal(table_roles_check(table, &err), ST_OK);
+    table_free(table);
+}
+
 /* --- values ----------------------------------------------------------------------------------- */
 
 static void numbers_are_what_strtod_reads_to_the_last_bit(void **state)
@@ -302,6 +320,28 @@ static void bytes_that_only_begin_as_parquet_are_refused(void **state)
     assert_non_null(strstr(err.message, "it's [1]*.parquet"));
 }
 
+/* Two rows: customer (text), price (double, the second missing), time (with a zone). */
+static void parquet_gives_the_same_cells_as_text(void **state)
+{
+    (void)state;
+    struct table *table = NULL;
+    struct table_options options = {.path = "src/table/testdata/two_rows.parquet"};
+    double *prices;
+    int64_t *us;
+    assert_int_equal(table_read(&options, &table, &err), ST_OK);
+    assert_int_equal(table_rows(table), 2);
+    assert_true(str_is(table_name(table, 2), "time"));
+    assert_true(str_is(table_cell(table, 1, 0), "c2"));
+    assert_int_equal(table_line(table, 0), 2);
+    assert_int_equal(table_numbers(table, 1, TABLE_EMPTY_NAN, 0, &prices, &err), ST_OK);
+    assert_true(prices[0] == 2.5 && isnan(prices[1]));
+    assert_int_equal(table_times(table, 2, &us, &err), ST_OK);
+    assert_int_equal(us[0], INT64_C(1700000000000000));
+    free(prices);
+    free(us);
+    table_free(table);
+}
+
 static void the_look_names_kinds_and_odd_cells(void **state)
 {
     (void)state;
@@ -337,12 +377,15 @@ int main(void)
         cmocka_unit_test(what_is_no_table_is_refused_by_name_and_line),
         cmocka_unit_test(a_column_is_found_by_role_then_by_its_usual_names),
         cmocka_unit_test(a_role_that_names_no_column_is_refused),
+        cmocka_unit_test(a_role_that_nobody_asked_for_is_refused),
         cmocka_unit_test(numbers_are_what_strtod_reads_to_the_last_bit),
         cmocka_unit_test(a_bad_number_is_named_by_line_and_column),
         cmocka_unit_test(times_of_all_forms_are_one_instant),
         cmocka_unit_test(codes_count_from_zero_in_order_of_appearance),
         cmocka_unit_test(bytes_that_only_begin_as_parquet_are_refused),
+        cmocka_unit_test(parquet_gives_the_same_cells_as_text),
         cmocka_unit_test(the_look_names_kinds_and_odd_cells),
     };
+    folder_place(getenv("TMPDIR"));
     return cmocka_run_group_tests(tests, folder_make, folder_remove);
 }

@@ -17,11 +17,15 @@
 
 static char folder[128];
 
+/* `tmp` is $TMPDIR, NULL when there is none. */
+static inline void folder_place(const char *tmp)
+{
+    snprintf(folder, sizeof folder, "%s/table_test_XXXXXX", tmp == NULL ? "/tmp" : tmp);
+}
+
 static inline int folder_make(void **state)
 {
     (void)state;
-    const char *tmp = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/table_test_XXXXXX", tmp == NULL ? "/tmp" : tmp);
     return mkdtemp(folder) == NULL;
 }
 
