@@ -37,7 +37,7 @@ fuzz:
 
 bench: build # the table of figures; 10 minutes and more, two idle cores
 	$(test_deps)
-	EVENTS=$(EVENTS) tests/bench/run
+	EVENTS=$(EVENTS) tests/bench/run; code=$$?; tests/bench/reports && exit $$code
 
 nightly: # long runs, and make test in a bare Debian 12 (root, network)
 	$(test_deps)

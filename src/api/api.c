@@ -9,6 +9,7 @@
 
 #include "api_queries.h"
 #include "base/check.h"
+#include "base/when.h"
 
 static const struct route routes[] = {
 #define X(method, pattern, handler, scope, audit, limit)                                           \
@@ -75,7 +76,7 @@ void api_put_time(struct buf *json, const char *name, int64_t us)
         json_put_member_raw(json, name, STR("null"));
         return;
     }
-    clean_time_format(us, text);
+    when_format(us, text);
     json_put_member_str(json, name, str_of(text));
 }
 

@@ -5,6 +5,7 @@
  * is reported and is no reason to be taken out, because the door takes what the disk holds. */
 #include "api/api_int.h"
 #include "base/metric.h"
+#include "base/when.h"
 
 #include <stdio.h>
 #include <unistd.h>
@@ -220,7 +221,7 @@ void api_test_clock(void *ctx, struct http_request *request)
     enum status status = api_body(request, &doc, &err);
     yyjson_val *root = yyjson_doc_get_root(doc);
     struct str now = json_member_str(root, "now");
-    if (status == ST_OK && now.n > 0 && !clean_time_parse(now, 0, &now_us))
+    if (status == ST_OK && now.n > 0 && !when_parse(now, 0, &now_us))
         status = err_set(&err, ST_INVALID, "\"now\" is no time");
     int64_t advance_ms = yyjson_get_sint(yyjson_obj_get(root, "advance_ms"));
     if (status == ST_OK && (advance_ms < 0 || advance_ms > 366 * 86400000LL))

@@ -1,11 +1,13 @@
 /* main.c - one word decides what this process is. Exit codes: 0 done, 1 failed, 2 wrong usage, 3
  * not found, 4 conflict, 5 unavailable (try again). */
+#include <errno.h>
 #include <sodium.h>
 #include <stdio.h>
 
 #include "app/core.h"
 #include "app/options.h"
 #include "app/remote.h"
+#include "app/report.h"
 #include "app/run.h"
 #include "app/serve.h"
 #include "base/check.h"
@@ -73,8 +75,11 @@ static enum status command_run(const struct options *options, struct err *err)
         if (option_is_set(options, OPTION_MARKDOWN))
             options_print_markdown();
         else
-            options_print_help(options->language);
+            options_print_help(options->language, options->helped);
         return ST_OK;
+#define REPORT(id, word, function, en, zh) case COMMAND_REPORT_##id:
+#include "app/options.def"
+        return report_run(options, err);
     case COMMAND_EXPORT:
     case COMMAND_REPORT:
     case COMMAND_SQL:
@@ -137,5 +142,7 @@ int main(int argc, char **argv)
     if (options_parse(argc, argv, &options, &err) != ST_OK)
         return failed(&err, 2);
     enum status status = command_run(&options, &err);
+    if ((fflush(stdout) != 0 || ferror(stdout)) && status == ST_OK)
+        status = err_set(&err, ST_IO, "could not write the answer: %s", strerror(errno));
     return status == ST_OK ? 0 : failed(&err, exit_code(status));
 }

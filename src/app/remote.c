@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "app/print.h"
 #include "base/check.h"
 #include "base/disk.h"
 #include "base/json.h"
@@ -207,6 +208,8 @@ static void ask_build(struct ask *ask, const struct options *options)
     case COMMAND_IMPORT:
     case COMMAND_VERSION:
     case COMMAND_HELP:
+#define REPORT(id, word, function, en, zh) case COMMAND_REPORT_##id:
+#include "app/options.def"
     case COMMAND_COUNT:
         CHECK(false); /* main runs these itself */
     }

@@ -16,8 +16,4 @@ MUST_USE enum status remote_send(struct http_client *client, const char *method,
 
 MUST_USE enum status remote_run(const struct options *options, struct err *err);
 
-/* print.c: answers for people; `json` is the server's. */
-void print_json(struct str json);
-void print_rows(struct str json);
-void print_overview(struct str json, enum language language);
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "app/print.h"
 #include "app/remote.h"
 #include "app/serve.h"
 #include "base/disk.h"

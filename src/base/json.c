@@ -138,33 +138,16 @@ void json_put_str(struct buf *buf, struct str text)
     buf_char(buf, '"');
 }
 
-/* The length of the UTF-8 character at p (RFC 3629), 0 if there is none. */
-static size_t utf8_length(const unsigned char *p, size_t n)
-{
-    if (p[0] < 0x80)
-        return 1;
-    size_t length = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-    if (p[0] < 0xc2 || p[0] > 0xf4 || n < length)
-        return 0;
-    for (size_t i = 1; i < length; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    bool too_long = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-    bool no_character = (p[0] == 0xed && p[1] > 0x9f) || (p[0] == 0xf4 && p[1] > 0x8f);
-    return too_long || no_character ? 0 : length;
-}
-
 void json_put_lossy(struct buf *buf, struct str bytes)
 {
     struct buf text;
     buf_init(&text, bytes.n * 3);
-    for (size_t i = 0; i < bytes.n;) {
-        size_t length = utf8_length((const unsigned char *)bytes.p + i, bytes.n - i);
-        if (length == 0)
+    while (bytes.n > 0) {
+        size_t good = str_utf8(bytes), bad = good < bytes.n;
+        buf_put(&text, bytes.p, good);
+        if (bad)
             buf_text(&text, "\xef\xbf\xbd");
-        else
-            buf_put(&text, bytes.p + i, length);
-        i += length == 0 ? 1 : length;
+        bytes = (struct str){bytes.p + good + bad, bytes.n - good - bad};
     }
     json_put_str(buf, buf_view(&text));
     buf_done(&text);

@@ -50,4 +50,7 @@ bool str_eq_nocase(struct str a, struct str b);
 
 /* Without ASCII blanks at both ends. */
 struct str str_trim(struct str a);
+
+/* How many bytes of its beginning are UTF-8 (RFC 3629); a.n when all are. */
+size_t str_utf8(struct str a);
 #endif

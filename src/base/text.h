@@ -16,4 +16,6 @@ enum language { LANGUAGE_EN, LANGUAGE_ZH };
 enum language language_of(const char *name);
 /* The text; never NULL. */
 const char *text_in(enum language language, enum text id);
+/* The label of a report's field or word, X(F_NAME, …) for "name"; without one `name` itself. */
+const char *text_find(enum language language, const char *name);
 #endif

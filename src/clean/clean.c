@@ -119,15 +119,20 @@ void clean_stats(struct clean *clean, struct clean_stats *ret_stats)
 
 /* --- the checks, in their order --------------------------------------------------------------- */
 
+static bool utf8(struct str text)
+{
+    return str_utf8(text) == text.n;
+}
+
 static enum event_reason check_texts(const struct event *event)
 {
     if (event->message_id.n > LIMIT_MESSAGE_ID_BYTES || event->name.n > LIMIT_NAME_BYTES ||
         event->channel.n > LIMIT_NAME_BYTES)
         return REASON_TOO_LARGE;
-    if (!clean_utf8(event->message_id) || !clean_utf8(event->name) || !clean_utf8(event->channel))
+    if (!utf8(event->message_id) || !utf8(event->name) || !utf8(event->channel))
         return REASON_BAD_UTF8;
     for (size_t i = 0; i < event->identifiers_count; i++)
-        if (!clean_utf8(event->identifiers[i].value))
+        if (!utf8(event->identifiers[i].value))
             return REASON_BAD_UTF8;
     return event->type == EVENT_TRACK && event->name.n == 0 ? REASON_NO_NAME : REASON_NONE;
 }

@@ -104,13 +104,6 @@ void clean_stats(struct clean *clean, struct clean_stats *ret_stats); /* any thr
 
 /* --- normal forms: pure, also for the command line and the door ------------------------------- */
 
-/* Microseconds UTC from the forms clients send: RFC 3339 and its common relatives
- * ("2026-11-24T10:00:00.123+08:00", "2026-11-24 10:00:00", "20261124", "2026/11/24 10:00",
- * "24 Nov 2026 10:00:00 GMT"), and seconds, milli-, micro- or nanoseconds since 1970 told apart by
- * their size. A time without a zone is taken in `zone_offset_s`. False when it is no time. */
-bool clean_time_parse(struct str text, int zone_offset_s, int64_t *ret_us);
-/* ISO form with microseconds and Z into 28 bytes. */
-void clean_time_format(int64_t us, char ret_text[28]);
 /* Corrected event time: original + (received - sent) when both client times are there (Segment's
  * rule), original alone without sent, received without either. A correction that lands more than
  * 23 h after `received` is distrusted: original, if not later than received + 24 h, else received.

@@ -46,7 +46,9 @@ static pthread_mutex_t *lock_of(struct clean_dedup *dedup, struct hash128 key)
 void clean_dedup_add_day(struct clean_dedup *dedup, struct clean_day *day)
 {
     CHECK(dedup->days_count < CLEAN_DAYS_MAX);
-    CHECK(dedup->days_count == 0 || today_of(dedup)->day < day->day);
+    const struct clean_day *last = today_of(dedup);
+    CHECK(last == NULL || last->day < day->day ||
+          (last->day == day->day && last->part + 1 == day->part));
     dedup->days[dedup->days_count++] = day;
     dedup->old_alive[day->day & 0xff] =
         day->in_old || (day->part > 0 && dedup->old_alive[day->day & 0xff]);

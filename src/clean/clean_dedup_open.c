@@ -17,6 +17,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/when.h"
 
 #define WINDOW_DAYS 30u
 #define IDS_MAX UINT64_C(100000000)
@@ -105,7 +106,7 @@ static bool day_of_name(const char *name, struct clean_day_count *ret_day)
     int64_t us;
     uint64_t part = 0;
     struct str s = str_of(name);
-    if (s.n < 13 || !clean_time_parse((struct str){name, 8}, 0, &us) || us < 0)
+    if (s.n < 13 || !when_parse((struct str){name, 8}, 0, &us) || us < 0)
         return false;
     s = (struct str){name + 8, s.n - 8};
     if (!str_is(s, ".keys") && (!take(&s, STR(".")) || !take_uint(&s, &part) || part == 0 ||

@@ -8,12 +8,10 @@
 
 /* --- normal forms ----------------------------------------------------------------------------- */
 
-void clean_civil_from_days(int64_t days, int *ret_y, int *ret_m, int *ret_d);
 /* An amount as a JSON number or text. */
 bool clean_amount_json(yyjson_val *value, int64_t *ret_micros);
 
 /* Why a text is not taken, or REASON_NONE. */
-bool clean_utf8(struct str text);
 enum event_reason clean_json(struct str text, struct arena *arena, yyjson_val **ret_object);
 
 /* --- event names (clean_names.c) -------------------------------------------------------------- */

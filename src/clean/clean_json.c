@@ -1,11 +1,9 @@
-/* clean_json.c - the JSON of an event into the batch's arena, and UTF-8 checked at ASCII speed.
+/* clean_json.c - the JSON of an event into the batch's arena.
  *
  * yyjson takes its memory from the arena, so a batch of events costs no malloc and is forgotten in
  * one step. It reads without recursion; our own walks are what must not go deep, and a document of
  * few values cannot be, so the brackets are counted only when there are many. */
 #include "clean/clean_int.h"
-
-#include <utf8proc.h>
 
 static void *arena_malloc(void *arena, size_t size)
 {
@@ -52,7 +50,7 @@ enum event_reason clean_json(struct str text, struct arena *arena, yyjson_val **
     yyjson_doc *doc =
         yyjson_read_opts((char *)(uintptr_t)text.p, text.n, YYJSON_READ_NOFLAG, &alc, NULL);
     if (doc == NULL)
-        return clean_utf8(text) ? REASON_BAD_PROPERTIES : REASON_BAD_UTF8;
+        return str_utf8(text) == text.n ? REASON_BAD_PROPERTIES : REASON_BAD_UTF8;
     if (yyjson_doc_get_val_count(doc) > JSON_DEPTH_MAX && !depth_allowed(text))
         return REASON_TOO_DEEP;
     yyjson_val *root = yyjson_doc_get_root(doc);
@@ -60,28 +58,4 @@ enum event_reason clean_json(struct str text, struct arena *arena, yyjson_val **
         return REASON_BAD_PROPERTIES;
     *ret_object = root;
     return REASON_NONE;
-}
-
-bool clean_utf8(struct str text)
-{
-    size_t i = 0;
-    uint64_t high = 0;
-    for (; i + 8 <= text.n; i += 8) {
-        uint64_t word;
-        memcpy(&word, text.p + i, 8);
-        high |= word;
-    }
-    for (; i < text.n; i++)
-        high |= (unsigned char)text.p[i];
-    if ((high & UINT64_C(0x8080808080808080)) == 0)
-        return true;
-    for (i = 0; i < text.n;) {
-        utf8proc_int32_t codepoint;
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)text.p + i,
-                                              (utf8proc_ssize_t)(text.n - i), &codepoint);
-        if (n < 1 || codepoint < 0)
-            return false;
-        i += (size_t)n;
-    }
-    return true;
 }

@@ -17,6 +17,7 @@
 
 #include "base/check.h"
 #include "base/hook.h"
+#include "base/when.h"
 
 #define RUN_KEYS ((uint64_t)1 << 18)
 #define BUFFER_KEYS 4096u /* 64 KiB */
@@ -25,7 +26,7 @@ void clean_day_path(const char *folder, uint32_t day, uint32_t part, char *path,
 {
     int y, m, d;
     char number[16] = "";
-    clean_civil_from_days(day, &y, &m, &d);
+    when_civil(day, &y, &m, &d);
     if (part > 0)
         snprintf(number, sizeof number, ".%u", part);
     CHECK((size_t)snprintf(path, n, "%s/%04d%02d%02d%s.keys", folder, y, m, d, number) < n);

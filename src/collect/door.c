@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/when.h"
 
 void collect_door_init(struct door *door, struct rng *rng)
 {
@@ -249,7 +250,7 @@ bool collect_time(struct door *door, yyjson_val *value, int64_t *ret_us)
     if (value == NULL || yyjson_is_null(value))
         return true;
     struct str text = collect_door_text(door, value);
-    return text.n > 0 && clean_time_parse(text, 0, ret_us);
+    return text.n > 0 && when_parse(text, 0, ret_us);
 }
 
 bool collect_object(struct door *door, enum slot slot, yyjson_val *value, struct str *ret_text)

@@ -5,6 +5,7 @@
 #include "identity/identity_int.h"
 
 #include "base/json.h"
+#include "base/when.h"
 #include "clean/clean.h"
 
 static void put_identifier(struct buf *json, enum identifier_type type, struct str value)
@@ -34,7 +35,7 @@ static void put_end(struct buf *json, const struct component *component, uint16_
 static void put_time(struct buf *json, const char *name, int64_t us)
 {
     char text[28];
-    clean_time_format(us, text);
+    when_format(us, text);
     json_put_member_str(json, name, str_of(text));
 }
 

@@ -18,8 +18,9 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/when.h"
 #include "clean/clean.h"
-#include "import/decimal.h"
+#include "table/decimal.h"
 
 struct group {
     bool open;
@@ -54,13 +55,13 @@ struct builder *import_builder_new(const struct mapping *mapping, const char *pa
     builder->sink = sink;
     builder->ctx = ctx;
     map_init(&builder->ids);
-    buf_init(&builder->event, 4 * IMPORT_ROW_MAX);
-    buf_init(&builder->id, 4 * IMPORT_ROW_MAX);
+    buf_init(&builder->event, 4 * TABLE_ROW_BYTES_MAX);
+    buf_init(&builder->id, 4 * TABLE_ROW_BYTES_MAX);
     for (int i = 0; i < IMPORT_GROUPS_OPEN; i++) {
-        buf_init(&builder->groups[i].head, 4 * IMPORT_ROW_MAX);
-        buf_init(&builder->groups[i].identifiers, 16 * IMPORT_ROW_MAX);
-        buf_init(&builder->groups[i].properties, 16 * IMPORT_ROW_MAX);
-        buf_init(&builder->groups[i].products, 16 * IMPORT_ROW_MAX);
+        buf_init(&builder->groups[i].head, 4 * TABLE_ROW_BYTES_MAX);
+        buf_init(&builder->groups[i].identifiers, 16 * TABLE_ROW_BYTES_MAX);
+        buf_init(&builder->groups[i].properties, 16 * TABLE_ROW_BYTES_MAX);
+        buf_init(&builder->groups[i].products, 16 * TABLE_ROW_BYTES_MAX);
     }
     return builder;
 }
@@ -93,7 +94,7 @@ static void id_part(struct buf *id, struct str text)
     }
 }
 
-static bool key_empty(const struct mapping *mapping, const struct csv *csv)
+static bool key_empty(const struct mapping *mapping, const struct table_csv *csv)
 {
     for (int i = 0; i < mapping->key_count; i++)
         if (csv->fields[mapping->key[i]].n > 0)
@@ -102,7 +103,7 @@ static bool key_empty(const struct mapping *mapping, const struct csv *csv)
 }
 
 /* The id in builder->id, made unique in this file. */
-static enum status id_make(struct builder *builder, const struct csv *csv, struct err *err)
+static enum status id_make(struct builder *builder, const struct table_csv *csv, struct err *err)
 {
     const struct mapping *mapping = builder->mapping;
     struct buf *id = &builder->id;
@@ -110,7 +111,7 @@ static enum status id_make(struct builder *builder, const struct csv *csv, struc
     buf_str(id, mapping->name);
     if (key_empty(mapping, csv)) {
         if (builder->file_hash[0] == '\0') {
-            enum status status = import_input_hash(builder->path, builder->file_hash, err);
+            enum status status = table_input_hash(builder->path, builder->file_hash, err);
             if (status != ST_OK)
                 return status;
         }
@@ -136,7 +137,7 @@ static enum status id_make(struct builder *builder, const struct csv *csv, struc
 
 /* --- one row into a group --------------------------------------------------------------------- */
 
-static struct str name_of(const struct mapping *mapping, const struct csv *csv)
+static struct str name_of(const struct mapping *mapping, const struct table_csv *csv)
 {
     for (int i = 0; i < mapping->names_count; i++) {
         const struct name_rule *rule = &mapping->names[i];
@@ -147,22 +148,22 @@ static struct str name_of(const struct mapping *mapping, const struct csv *csv)
     return STR("");
 }
 
-static void time_write(const struct mapping *mapping, const struct csv *csv, struct buf *out)
+static void time_write(const struct mapping *mapping, const struct table_csv *csv, struct buf *out)
 {
     int64_t us;
     char text[28];
     struct str given = mapping->time < 0 ? STR("") : csv->fields[mapping->time];
     if (given.n == 0)
         return;
-    if (!clean_time_parse(given, mapping->zone_offset_s, &us)) {
+    if (!when_parse(given, mapping->zone_offset_s, &us)) {
         json_put_member_str(out, "time", given); /* the door will say that it is none */
         return;
     }
-    clean_time_format(us, text);
+    when_format(us, text);
     json_put_member_str(out, "time", str_of(text));
 }
 
-static void value_write(const struct value *value, const struct csv *csv, struct buf *out)
+static void value_write(const struct value *value, const struct table_csv *csv, struct buf *out)
 {
     json_put_comma(out);
     buf_str(out, value->name);
@@ -170,13 +171,13 @@ static void value_write(const struct value *value, const struct csv *csv, struct
     if (value->kind == VALUE_CONSTANT)
         buf_str(out, value->json);
     else if (value->kind == VALUE_NUMBER)
-        import_number_write(csv->fields[value->columns[0]], out);
+        table_number_write(csv->fields[value->columns[0]], out);
     else
         json_put_str(out, csv->fields[value->columns[0]]);
 }
 
 /* Empty cells are left out: there is nothing to say. */
-static void values_write(const struct value *values, int count, const struct csv *csv,
+static void values_write(const struct value *values, int count, const struct table_csv *csv,
                          struct buf *out)
 {
     for (int i = 0; i < count; i++)
@@ -186,7 +187,7 @@ static void values_write(const struct value *values, int count, const struct csv
 }
 
 static enum status group_begin(struct builder *builder, struct group *group, struct hash128 hash,
-                               const struct csv *csv, struct err *err)
+                               const struct table_csv *csv, struct err *err)
 {
     const struct mapping *mapping = builder->mapping;
     enum status status = id_make(builder, csv, err);
@@ -220,18 +221,18 @@ static enum status group_begin(struct builder *builder, struct group *group, str
     return ST_OK;
 }
 
-static void sum_add(const struct value *value, const struct csv *csv, struct decimal *sum,
+static void sum_add(const struct value *value, const struct table_csv *csv, struct decimal *sum,
                     bool *summed)
 {
     struct decimal product = {1, 0}, factor;
     for (int i = 0; i < value->columns_count; i++)
-        if (!import_decimal_parse(str_trim(csv->fields[value->columns[i]]), &factor) ||
-            !import_decimal_multiply(product, factor, &product))
+        if (!table_decimal_parse(str_trim(csv->fields[value->columns[i]]), &factor) ||
+            !table_decimal_multiply(product, factor, &product))
             return;
-    *summed = import_decimal_add(sum, product) || *summed;
+    *summed = table_decimal_add(sum, product) || *summed;
 }
 
-static void row_add(const struct mapping *mapping, struct group *group, const struct csv *csv)
+static void row_add(const struct mapping *mapping, struct group *group, const struct table_csv *csv)
 {
     for (int i = 0; i < mapping->identifiers_count; i++) {
         struct str value = csv->fields[mapping->identifiers[i].column];
@@ -270,7 +271,7 @@ static enum status group_close(struct builder *builder, struct group *group, str
         json_put_comma(event);
         buf_str(event, mapping->properties[i].name);
         buf_char(event, ':');
-        import_decimal_write(group->sums[i], event);
+        table_decimal_write(group->sums[i], event);
     }
     if (mapping->products_count > 0) {
         json_put_name(event, "products");
@@ -311,7 +312,7 @@ static struct group *group_oldest(struct builder *builder)
     return oldest;
 }
 
-static enum status columns_check(const struct mapping *mapping, const struct csv *csv,
+static enum status columns_check(const struct mapping *mapping, const struct table_csv *csv,
                                  struct err *err)
 {
     if (mapping->column_last < (int)csv->count)
@@ -320,7 +321,7 @@ static enum status columns_check(const struct mapping *mapping, const struct csv
                    (unsigned long long)csv->line, csv->count, mapping->column_last + 1);
 }
 
-static void missing_empty(const struct mapping *mapping, struct csv *csv)
+static void missing_empty(const struct mapping *mapping, struct table_csv *csv)
 {
     for (int k = 0; k < mapping->missing_count; k++)
         for (size_t i = 0; i < csv->count; i++)
@@ -328,7 +329,7 @@ static void missing_empty(const struct mapping *mapping, struct csv *csv)
                 csv->fields[i].n = 0;
 }
 
-enum status import_builder_row(struct builder *builder, struct csv *csv, struct err *err)
+enum status import_builder_row(struct builder *builder, struct table_csv *csv, struct err *err)
 {
     const struct mapping *mapping = builder->mapping;
     enum status status = columns_check(mapping, csv, err);

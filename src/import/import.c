@@ -94,8 +94,8 @@ enum status import_sender_flush(struct sender *sender, struct err *err)
     enum status status = answer_take(sender, err);
     if (status == ST_OK && sender->options != NULL && sender->options->progress != NULL) {
         if (sender->input != NULL)
-            import_input_bytes(sender->input, &sender->progress.bytes_read,
-                               &sender->progress.bytes_total);
+            table_input_bytes(sender->input, &sender->progress.bytes_read,
+                              &sender->progress.bytes_total);
         else
             sender->progress.bytes_read = sender->progress.bytes_total;
         sender->options->progress(sender->options->ctx, &sender->progress);
@@ -122,17 +122,17 @@ enum status import_sender_put(void *ctx, struct str event, struct err *err)
 
 static enum status read_input(void *ctx, char *to, size_t n, size_t *ret_n, struct err *err)
 {
-    return import_input_read(ctx, to, n, ret_n, err);
+    return table_input_read(ctx, to, n, ret_n, err);
 }
 
-static enum status rows_read(struct csv *csv, const struct mapping *mapping, const char *file,
+static enum status rows_read(struct table_csv *csv, const struct mapping *mapping, const char *file,
                              import_sink *sink, void *ctx, uint64_t *lines, struct err *err)
 {
     struct builder *builder = import_builder_new(mapping, file, sink, ctx);
     enum status status;
     for (;;) {
         bool any;
-        status = import_csv_next(csv, &any, err);
+        status = table_csv_next(csv, &any, err);
         if (status != ST_OK || !any)
             break;
         ++*lines;
@@ -146,7 +146,7 @@ static enum status rows_read(struct csv *csv, const struct mapping *mapping, con
     return status;
 }
 
-static enum status file_read(struct import_input *input, const char *file, struct str mapping_json,
+static enum status file_read(struct table_input *input, const char *file, struct str mapping_json,
                              import_sink *sink, void *ctx, uint64_t *lines, struct err *err)
 {
     char delimiter;
@@ -154,12 +154,12 @@ static enum status file_read(struct import_input *input, const char *file, struc
     enum status status = import_mapping_delimiter(mapping_json, &delimiter, err);
     if (status != ST_OK)
         return status;
-    struct csv csv;
+    struct table_csv csv;
     struct arena arena;
     struct mapping *mapping = mem_alloc(sizeof *mapping);
     arena_init(&arena);
-    import_csv_init(&csv, read_input, input, delimiter);
-    status = import_csv_next(&csv, &any, err);
+    table_csv_init(&csv, read_input, input, delimiter);
+    status = table_csv_next(&csv, &any, err);
     if (status == ST_OK && !any)
         status = err_set(err, ST_INVALID, "\"%s\" is empty: it has no header row", file);
     if (status == ST_OK)
@@ -168,18 +168,17 @@ static enum status file_read(struct import_input *input, const char *file, struc
         status = rows_read(&csv, mapping, file, sink, ctx, lines, err);
         import_mapping_done(mapping);
     }
-    import_csv_done(&csv);
+    table_csv_done(&csv);
     arena_done(&arena);
     free(mapping);
     return status;
 }
 
 enum status import_read_file(const char *file, struct str mapping, import_sink *sink, void *ctx,
-                             uint64_t *lines, const struct import_input **ret_input,
-                             struct err *err)
+                             uint64_t *lines, const struct table_input **ret_input, struct err *err)
 {
-    struct import_input *input;
-    enum status status = import_input_open(file, &input, err);
+    struct table_input *input;
+    enum status status = table_input_open(file, &input, err);
     if (status != ST_OK)
         return status;
     if (ret_input != NULL)
@@ -187,7 +186,7 @@ enum status import_read_file(const char *file, struct str mapping, import_sink *
     status = file_read(input, file, mapping, sink, ctx, lines, err);
     if (ret_input != NULL)
         *ret_input = NULL;
-    import_input_close(input);
+    table_input_close(input);
     return status;
 }
 

@@ -1,7 +1,5 @@
-/* import_int.h - for the folder alone: bytes, rows, mapping, events, and the sender.
+/* import_int.h - for the folder alone: mapping, events, and the sender.
  *
- *   input.c    the file's bytes, whatever it is packed in
- *   csv.c      bytes to rows
  *   mapping.c  what the rows mean
  *   build.c    rows to events, groups of rows to one event
  *   import.c   events to the server, each exactly once
@@ -15,9 +13,8 @@
 #include "base/status.h"
 #include "event/event.h"
 #include "import/import.h"
+#include "table/rows.h"
 
-#define IMPORT_ROW_MAX ((size_t)1 << 20) /* a longer row is an unclosed quote */
-#define IMPORT_COLUMNS_MAX 1024          /* the widest export of a shop system seen has 300 */
 #define IMPORT_MAPPING_MAX ((size_t)1 << 20)
 #define IMPORT_VALUES_MAX 128 /* properties, and members of a product line */
 #define IMPORT_PARTS_MAX 4    /* columns of a key or a product */
@@ -29,44 +26,6 @@
 #define IMPORT_TOKEN_BYTES 64
 #define IMPORT_WAIT_S 1      /* what the door's Retry-After says */
 #define IMPORT_WAITS_MAX 600 /* ten minutes of "try again", then we give up */
-
-/* --- input.c ---------------------------------------------------------------------------------- */
-
-struct import_input;
-/* Plain, gzip or zstd, told by the first bytes. ST_NOT_FOUND, ST_IO. */
-MUST_USE enum status import_input_open(const char *path, struct import_input **ret_input,
-                                       struct err *err);
-void import_input_close(struct import_input *input);
-/* Up to `n` unpacked bytes; *ret_n is 0 only at the end. ST_INVALID when the packing is damaged. */
-MUST_USE enum status import_input_read(struct import_input *input, char *to, size_t n,
-                                       size_t *ret_n, struct err *err);
-void import_input_bytes(const struct import_input *input, uint64_t *ret_read, uint64_t *ret_total);
-/* SHA-256 of the file as it lies on the disk, in hexadecimal. */
-MUST_USE enum status import_input_hash(const char *path, char ret_text[65], struct err *err);
-
-/* --- csv.c ------------------------------------------------------------------------------------ */
-
-/* Where rows come from: import_input_read, or a test's text. */
-typedef enum status import_read(void *ctx, char *to, size_t n, size_t *ret_n, struct err *err);
-
-struct csv {
-    import_read *read;
-    void *ctx;
-    char delimiter;
-    char *window;
-    size_t from, end, capacity;
-    bool at_end;
-    uint64_t line; /* where the row in hand starts, from 1 */
-    uint64_t line_next;
-    struct str *fields;
-    size_t count;
-};
-
-void import_csv_init(struct csv *csv, import_read *read, void *ctx, char delimiter);
-void import_csv_done(struct csv *csv);
-/* The next row; *ret_any false at the end. Empty lines are passed over. Fields live until the next
- * row. ST_INVALID names line and column. */
-MUST_USE enum status import_csv_next(struct csv *csv, bool *ret_any, struct err *err);
 
 /* --- mapping.c -------------------------------------------------------------------------------- */
 
@@ -132,7 +91,8 @@ struct builder *import_builder_new(const struct mapping *mapping, const char *pa
                                    import_sink *sink, void *ctx);
 void import_builder_free(struct builder *builder);
 /* Empties the row's missing cells. */
-MUST_USE enum status import_builder_row(struct builder *builder, struct csv *csv, struct err *err);
+MUST_USE enum status import_builder_row(struct builder *builder, struct table_csv *csv,
+                                        struct err *err);
 /* All groups that are still open. */
 MUST_USE enum status import_builder_end(struct builder *builder, struct err *err);
 
@@ -148,7 +108,7 @@ struct sender {
     struct import_progress progress;
     struct json_pool pool;
     const struct import_options *options; /* for the progress call; may be NULL */
-    const struct import_input *input;
+    const struct table_input *input;
 };
 
 void import_sender_init(struct sender *sender);
@@ -160,5 +120,5 @@ MUST_USE enum status import_sender_flush(struct sender *sender, struct err *err)
 /* The road without a server: rows of `file` by `mapping` to `sink`. *ret_lines counts data rows. */
 MUST_USE enum status import_read_file(const char *file, struct str mapping, import_sink *sink,
                                       void *ctx, uint64_t *lines,
-                                      const struct import_input **ret_input, struct err *err);
+                                      const struct table_input **ret_input, struct err *err);
 #endif

@@ -50,6 +50,10 @@ uint64_t table_line(const struct table *table, size_t row);
 MUST_USE enum status table_find(const struct table *table, const char *role, const char *usual,
                                 bool must, int *ret_column, struct err *err);
 
+/* After the last table_find: ST_INVALID when --columns gave a role that none of them asked for (a
+ * misspelled one would be ignored in silence). Lists those that were. */
+MUST_USE enum status table_roles_check(const struct table *table, struct err *err);
+
 /* What an empty cell (also NA, NULL, NaN, -, N/A) means to a column of numbers. */
 enum table_empty { TABLE_EMPTY_REFUSED, TABLE_EMPTY_ZERO, TABLE_EMPTY_NAN };
 

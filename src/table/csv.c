@@ -4,34 +4,53 @@
  * undone after the whole row is there, in place: so a row that the window cuts can be looked at
  * again when more bytes have come. Nothing is copied otherwise.
  *
+ * A text that is whole in memory is a window that needs no filling; then no row is too long.
+ *
  * A quote inside a field that does not start with one is kept as it is (5" TV). A quoted field that
  * goes on after its closing quote, or never ends, is no CSV: the error names line and column. */
-#include "import/import_int.h"
+#include "table/rows.h"
 
 #include <stdlib.h>
 
 #include "base/arena.h"
 
-#define WINDOW_BYTES (IMPORT_ROW_MAX + ((size_t)256 << 10))
+#define WINDOW_BYTES (TABLE_ROW_BYTES_MAX + ((size_t)256 << 10))
 
-void import_csv_init(struct csv *csv, import_read *read, void *ctx, char delimiter)
+static const struct str mark = {"\xef\xbb\xbf", 3}; /* the byte order mark in UTF-8 */
+
+void table_csv_init(struct table_csv *csv, table_read_bytes *read, void *ctx, char delimiter)
 {
-    *csv = (struct csv){.read = read,
-                        .ctx = ctx,
-                        .delimiter = delimiter,
-                        .window = mem_alloc(WINDOW_BYTES + 1),
-                        .capacity = WINDOW_BYTES,
-                        .line_next = 1,
-                        .fields = mem_alloc(IMPORT_COLUMNS_MAX * sizeof(struct str))};
+    *csv = (struct table_csv){.read = read,
+                              .ctx = ctx,
+                              .delimiter = delimiter,
+                              .window = mem_alloc(WINDOW_BYTES + 1),
+                              .capacity = WINDOW_BYTES,
+                              .line_next = 1,
+                              .fields = mem_alloc(TABLE_COLUMNS_MAX * sizeof(struct str)),
+                              .escaped = mem_alloc(TABLE_COLUMNS_MAX)};
 }
 
-void import_csv_done(struct csv *csv)
+void table_csv_init_bytes(struct table_csv *csv, char *bytes, size_t n, char delimiter)
 {
-    free(csv->window);
+    *csv = (struct table_csv){.delimiter = delimiter,
+                              .window = bytes,
+                              .from = str_starts((struct str){bytes, n}, mark) ? mark.n : 0,
+                              .end = n,
+                              .at_end = true,
+                              .line_next = 1,
+                              .fields = mem_alloc(TABLE_COLUMNS_MAX * sizeof(struct str)),
+                              .escaped = mem_alloc(TABLE_COLUMNS_MAX)};
+}
+
+void table_csv_done(struct table_csv *csv)
+{
+    if (csv->read != NULL)
+        free(csv->window);
     free(csv->fields);
+    free(csv->escaped);
 }
 
-static enum status window_fill(struct csv *csv, struct err *err)
+static enum status window_fill(struct table_csv *csv, struct err *err)
 {
     bool first = csv->end == 0 && csv->line_next == 1;
     if (csv->from > 0) {
@@ -48,16 +67,16 @@ static enum status window_fill(struct csv *csv, struct err *err)
         csv->at_end = n == 0;
         csv->end += n;
     }
-    if (first && csv->end >= 3 && memcmp(csv->window, "\xef\xbb\xbf", 3) == 0)
-        csv->from = 3;
+    if (first && str_starts((struct str){csv->window, csv->end}, mark))
+        csv->from = mark.n;
     return ST_OK;
 }
 
 enum scan { SCAN_ROW, SCAN_MORE, SCAN_BAD };
 
 /* The field at *at, which is moved behind it. Doubled quotes stay until the row is whole. */
-static enum scan scan_quoted(const struct csv *csv, const char **at, struct str *ret, bool *escaped,
-                             uint64_t *lines)
+static enum scan scan_quoted(const struct table_csv *csv, const char **at, struct str *ret,
+                             bool *escaped, uint64_t *lines)
 {
     const char *end = csv->window + csv->end, *from = *at + 1, *p = from;
     for (;;) {
@@ -79,7 +98,7 @@ static enum scan scan_quoted(const struct csv *csv, const char **at, struct str 
     }
 }
 
-static enum scan scan_plain(const struct csv *csv, const char **at, struct str *ret)
+static enum scan scan_plain(const struct table_csv *csv, const char **at, struct str *ret)
 {
     const char *end = csv->window + csv->end, *p = *at;
     const char delimiter = csv->delimiter;
@@ -93,7 +112,7 @@ static enum scan scan_plain(const struct csv *csv, const char **at, struct str *
 }
 
 /* The bytes of a line end at `p`: 0 when there is none; *ret_more when it may still come. */
-static size_t line_end(const struct csv *csv, const char *p, bool *ret_more)
+static size_t line_end(const struct table_csv *csv, const char *p, bool *ret_more)
 {
     const char *end = csv->window + csv->end;
     if (*p == '\n')
@@ -117,20 +136,19 @@ static void unescape(struct str *field)
 }
 
 /* One row from csv->from; csv->from is moved behind it only when it is whole. */
-static enum scan scan_row(struct csv *csv)
+static enum scan scan_row(struct table_csv *csv)
 {
     const char *p = csv->window + csv->from, *end = csv->window + csv->end;
-    bool escaped[IMPORT_COLUMNS_MAX];
     uint64_t lines = 0;
     bool more = false;
     csv->count = 0;
     for (;;) {
-        if (csv->count == IMPORT_COLUMNS_MAX)
+        if (csv->count == TABLE_COLUMNS_MAX)
             return SCAN_BAD;
         struct str *field = &csv->fields[csv->count];
-        escaped[csv->count] = false;
+        csv->escaped[csv->count] = false;
         enum scan scan = p < end && *p == '"'
-                             ? scan_quoted(csv, &p, field, &escaped[csv->count], &lines)
+                             ? scan_quoted(csv, &p, field, &csv->escaped[csv->count], &lines)
                              : scan_plain(csv, &p, field);
         if (scan != SCAN_ROW)
             return scan;
@@ -153,7 +171,7 @@ static enum scan scan_row(struct csv *csv)
         break;
     }
     for (size_t i = 0; i < csv->count; i++)
-        if (escaped[i])
+        if (csv->escaped[i])
             unescape(&csv->fields[i]);
     csv->line = csv->line_next;
     csv->line_next += lines;
@@ -161,25 +179,28 @@ static enum scan scan_row(struct csv *csv)
     return SCAN_ROW;
 }
 
-static enum status row_bad(const struct csv *csv, struct err *err)
+static enum status row_bad(const struct table_csv *csv, struct err *err)
 {
-    if (csv->count == IMPORT_COLUMNS_MAX)
+    if (csv->count == TABLE_COLUMNS_MAX)
         return err_set(err, ST_INVALID, "line %llu has more than %d columns",
-                       (unsigned long long)csv->line_next, IMPORT_COLUMNS_MAX);
+                       (unsigned long long)csv->line_next, TABLE_COLUMNS_MAX);
     return err_set(err, ST_INVALID,
                    "line %llu, column %zu is no CSV: a quoted field must end with "
                    "a quote and then a delimiter",
                    (unsigned long long)csv->line_next, csv->count + 1);
 }
 
-enum status import_csv_next(struct csv *csv, bool *ret_any, struct err *err)
+enum status table_csv_next(struct table_csv *csv, bool *ret_any, struct err *err)
 {
     for (;;) {
-        enum scan scan = csv->from < csv->end ? scan_row(csv) : SCAN_MORE;
+        size_t start = csv->from;
+        enum scan scan = start < csv->end ? scan_row(csv) : SCAN_MORE;
         if (scan == SCAN_BAD)
             return row_bad(csv, err);
         if (scan == SCAN_ROW) {
-            if (csv->count == 1 && csv->fields[0].n == 0)
+            bool empty_line = csv->count == 1 && csv->fields[0].p == csv->window + start &&
+                              csv->fields[0].n == 0; /* a quoted one would begin a byte later */
+            if (empty_line)
                 continue;
             *ret_any = true;
             return ST_OK;
@@ -188,11 +209,50 @@ enum status import_csv_next(struct csv *csv, bool *ret_any, struct err *err)
             *ret_any = false; /* only when no byte is left: a row at the end is whole */
             return ST_OK;
         }
-        if (csv->end - csv->from >= IMPORT_ROW_MAX)
+        if (csv->end - csv->from >= TABLE_ROW_BYTES_MAX)
             return err_set(err, ST_INVALID, "line %llu is longer than %zu bytes: is a quote open?",
-                           (unsigned long long)csv->line_next, IMPORT_ROW_MAX);
+                           (unsigned long long)csv->line_next, TABLE_ROW_BYTES_MAX);
         enum status status = window_fill(csv, err);
         if (status != ST_OK)
             return status;
     }
+}
+
+/* --- which delimiter? ------------------------------------------------------------------------- */
+
+#define GUESS_LINES 20
+
+/* How often `delimiter` stands outside of quotes in the line at *at, which is moved behind it. */
+static size_t line_count(const char **at, const char *end, char delimiter)
+{
+    size_t count = 0;
+    bool quoted = false, starts = true; /* a quote counts where a field starts */
+    const char *p = *at;
+    for (; p < end && (quoted || (*p != '\n' && *p != '\r')); p++) {
+        if (*p == '"' && (quoted || starts))
+            quoted = !quoted;
+        starts = !quoted && *p == delimiter;
+        count += starts;
+    }
+    while (p < end && (*p == '\n' || *p == '\r'))
+        p++;
+    *at = p;
+    return count;
+}
+
+char table_csv_guess(struct str text)
+{
+    static const char delimiters[] = ",;\t|";
+    const char *end = text.p + text.n;
+    char best = ',';
+    size_t best_even = 0, best_count = 0;
+    for (size_t i = 0; delimiters[i] != '\0'; i++) {
+        const char *at = text.p;
+        size_t count = line_count(&at, end, delimiters[i]), even = 1;
+        for (int line = 1; line < GUESS_LINES && at < end; line++)
+            even += line_count(&at, end, delimiters[i]) == count;
+        if (count > 0 && (even > best_even || (even == best_even && count > best_count)))
+            best = delimiters[i], best_even = even, best_count = count;
+    }
+    return best;
 }

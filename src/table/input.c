@@ -4,7 +4,7 @@
  * Names lie (report.csv that is gzip), bytes do not. Several packed streams in one file follow each
  * other, as both formats allow. A stream that is cut is an error, not an end: half an import that
  * looks whole would be worse than none. */
-#include "import/import_int.h"
+#include "table/rows.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 
 enum packing { PLAIN, GZIP, ZSTD };
 
-struct import_input {
+struct table_input {
     int fd;
     enum packing packing;
     uint64_t read, total;
@@ -35,7 +35,7 @@ struct import_input {
     char *path;
 };
 
-static enum status raw_fill(struct import_input *input, struct err *err)
+static enum status raw_fill(struct table_input *input, struct err *err)
 {
     if (input->from < input->end || input->raw_ended)
         return ST_OK;
@@ -52,7 +52,7 @@ static enum status raw_fill(struct import_input *input, struct err *err)
     return ST_OK;
 }
 
-static void packing_tell(struct import_input *input)
+static void packing_tell(struct table_input *input)
 {
     const unsigned char *p = input->raw;
     if (input->end >= 2 && p[0] == 0x1f && p[1] == 0x8b) {
@@ -81,21 +81,21 @@ static enum status file_open(const char *path, int *ret_fd, uint64_t *ret_size, 
     return ST_OK;
 }
 
-enum status import_input_open(const char *path, struct import_input **ret_input, struct err *err)
+enum status table_input_open(const char *path, struct table_input **ret_input, struct err *err)
 {
     int fd;
     uint64_t size;
     enum status status = file_open(path, &fd, &size, err);
     if (status != ST_OK)
         return status;
-    struct import_input *input = mem_zero(sizeof *input);
+    struct table_input *input = mem_zero(sizeof *input);
     input->fd = fd;
     input->total = size;
     input->raw = mem_alloc(RAW_BYTES);
     input->path = strdup(path);
     status = raw_fill(input, err);
     if (status != ST_OK) {
-        import_input_close(input);
+        table_input_close(input);
         return status;
     }
     packing_tell(input);
@@ -103,7 +103,7 @@ enum status import_input_open(const char *path, struct import_input **ret_input,
     return ST_OK;
 }
 
-void import_input_close(struct import_input *input)
+void table_input_close(struct table_input *input)
 {
     if (input == NULL)
         return;
@@ -116,13 +116,13 @@ void import_input_close(struct import_input *input)
     free(input);
 }
 
-static enum status damaged(const struct import_input *input, struct err *err)
+static enum status damaged(const struct table_input *input, struct err *err)
 {
     return err_set(err, ST_INVALID, "could not unpack \"%s\": it is damaged or cut near byte %llu",
                    input->path, (unsigned long long)(input->read - (input->end - input->from)));
 }
 
-static enum status gzip_step(struct import_input *input, char *to, size_t n, size_t *ret_n,
+static enum status gzip_step(struct table_input *input, char *to, size_t n, size_t *ret_n,
                              struct err *err)
 {
     z_stream *z = &input->gzip;
@@ -140,7 +140,7 @@ static enum status gzip_step(struct import_input *input, char *to, size_t n, siz
     return code == Z_OK || code == Z_BUF_ERROR ? ST_OK : damaged(input, err);
 }
 
-static enum status zstd_step(struct import_input *input, char *to, size_t n, size_t *ret_n,
+static enum status zstd_step(struct table_input *input, char *to, size_t n, size_t *ret_n,
                              struct err *err)
 {
     ZSTD_inBuffer in = {input->raw, input->end, input->from};
@@ -154,7 +154,7 @@ static enum status zstd_step(struct import_input *input, char *to, size_t n, siz
     return ST_OK;
 }
 
-static enum status plain_step(struct import_input *input, char *to, size_t n, size_t *ret_n)
+static enum status plain_step(struct table_input *input, char *to, size_t n, size_t *ret_n)
 {
     size_t left = input->end - input->from;
     *ret_n = left < n ? left : n;
@@ -163,8 +163,8 @@ static enum status plain_step(struct import_input *input, char *to, size_t n, si
     return ST_OK;
 }
 
-enum status import_input_read(struct import_input *input, char *to, size_t n, size_t *ret_n,
-                              struct err *err)
+enum status table_input_read(struct table_input *input, char *to, size_t n, size_t *ret_n,
+                             struct err *err)
 {
     size_t got = 0;
     if (n > INT32_MAX)
@@ -189,13 +189,13 @@ enum status import_input_read(struct import_input *input, char *to, size_t n, si
     return ST_OK;
 }
 
-void import_input_bytes(const struct import_input *input, uint64_t *ret_read, uint64_t *ret_total)
+void table_input_bytes(const struct table_input *input, uint64_t *ret_read, uint64_t *ret_total)
 {
     *ret_read = input->read;
     *ret_total = input->total;
 }
 
-enum status import_input_hash(const char *path, char ret_text[65], struct err *err)
+enum status table_input_hash(const char *path, char ret_text[65], struct err *err)
 {
     int fd;
     uint64_t size;

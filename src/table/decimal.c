@@ -3,11 +3,11 @@
  * 3 × 2.55 is 7.65 and the sum of 541,909 of them must be right in the last digit, so a number is
  * an integer and the place of its point, in 128 bits. What does not fit is an outcome, never a
  * rounding. */
-#include "import/decimal.h"
+#include "table/decimal.h"
 
 #include "base/json.h"
 
-bool import_decimal_parse(struct str text, struct decimal *ret)
+bool table_decimal_parse(struct str text, struct decimal *ret)
 {
     size_t i = 0, digits = 0;
     bool negative = false, point = false;
@@ -42,7 +42,7 @@ static bool rescale(struct decimal *decimal, int scale)
     return true;
 }
 
-bool import_decimal_multiply(struct decimal a, struct decimal b, struct decimal *ret)
+bool table_decimal_multiply(struct decimal a, struct decimal b, struct decimal *ret)
 {
     struct decimal product = {0, a.scale + b.scale};
     if (product.scale > DECIMAL_SCALE_MAX ||
@@ -52,7 +52,7 @@ bool import_decimal_multiply(struct decimal a, struct decimal b, struct decimal 
     return true;
 }
 
-bool import_decimal_add(struct decimal *sum, struct decimal term)
+bool table_decimal_add(struct decimal *sum, struct decimal term)
 {
     struct decimal left = *sum;
     if (!rescale(&left, term.scale) || !rescale(&term, left.scale) ||
@@ -62,7 +62,7 @@ bool import_decimal_add(struct decimal *sum, struct decimal term)
     return true;
 }
 
-void import_decimal_write(struct decimal decimal, struct buf *out)
+void table_decimal_write(struct decimal decimal, struct buf *out)
 {
     char digits[64];
     size_t n = 0;
@@ -119,14 +119,14 @@ static bool number_is_json(struct str text)
     return i == text.n;
 }
 
-void import_number_write(struct str text, struct buf *out)
+void table_number_write(struct str text, struct buf *out)
 {
     struct decimal decimal;
     struct str trimmed = str_trim(text);
     if (number_is_json(trimmed))
         buf_str(out, trimmed);
-    else if (import_decimal_parse(trimmed, &decimal))
-        import_decimal_write(decimal, out);
+    else if (table_decimal_parse(trimmed, &decimal))
+        table_decimal_write(decimal, out);
     else
         json_put_str(out, text);
 }
