@@ -88,7 +88,7 @@ static void evict_one(struct state_table *table, struct map_slot *slot)
 
 /* The clock's hand goes over the maps' slots, table after table. A removal shifts the next entry
  * into the hand's slot, so the hand then stays. */
-static void evict(struct state *state)
+void state_evict(struct state *state)
 {
     if (state->clean_bytes <= state->cache_bytes)
         return;
@@ -127,14 +127,14 @@ void state_lock(struct state *state)
 
 void state_unlock(struct state *state)
 {
-    evict(state);
+    state_evict(state);
     state_reader_refresh(state); /* an idle reader would keep the WAL from being reused */
     polite_lock_give(&state->lock);
 }
 
 void state_breathe(struct state *state)
 {
-    evict(state);
+    state_evict(state);
     polite_lock_pause(&state->lock);
 }
 
