@@ -19,6 +19,7 @@
 
 #define CACHE_BYTES_DEFAULT ((size_t)512 << 20)
 #define EVICT_STEPS 32       /* per breath: a few µs, more than one event can load */
+#define EVICT_STEPS_ABOVE 512
 #define EVICT_STEPS_FAR 4096 /* when far above the bound */
 #define FILE_KEY_BYTES 16
 
@@ -92,8 +93,10 @@ void state_evict(struct state *state)
 {
     if (state->clean_bytes <= state->cache_bytes)
         return;
-    bool far = state->clean_bytes - state->cache_bytes > state->cache_bytes / 8;
-    int steps = far ? EVICT_STEPS_FAR : EVICT_STEPS;
+    size_t over = state->clean_bytes - state->cache_bytes;
+    int steps = over > state->cache_bytes / 8    ? EVICT_STEPS_FAR
+                : over > state->cache_bytes / 64 ? EVICT_STEPS_ABOVE
+                                                 : EVICT_STEPS;
     for (; steps > 0 && state->clean_bytes > state->cache_bytes; steps--) {
         struct state_table *table = &state->tables[state->hand_table];
         if (table->map.slots == NULL || state->hand_slot > table->map.mask) {
