@@ -87,29 +87,38 @@ static void slopes(const struct experiment_arm *arm, double *ret_post, double *r
     ret_pre[X] = 1 / m[W], ret_pre[W] = -m[X] / (m[W] * m[W]);
 }
 
-/* Covariance of series i and j in both arms taken as one sample. */
-static double pooled(const struct experiment_arm *a, const struct experiment_arm *b,
-                     bool proportion, int i, int j)
+/* Covariance of series i and j in all arms taken as one sample. */
+static double pooled(const struct experiment_arm *const *arms, size_t count, bool proportion, int i,
+                     int j)
 {
-    double n = a->n + b->n, less = proportion ? 0 : 1;
-    double between = (a->mean[i] - b->mean[i]) * (a->mean[j] - b->mean[j]) * (a->n / n) * b->n;
-    return ((a->n - less) * a->cov[i][j] + (b->n - less) * b->cov[i][j] + between) / (n - less);
+    double n = 0, mean_i = 0, mean_j = 0, sum = 0, less = proportion ? 0 : 1;
+    for (size_t k = 0; k < count; k++) {
+        n += arms[k]->n;
+        mean_i += arms[k]->n * arms[k]->mean[i], mean_j += arms[k]->n * arms[k]->mean[j];
+    }
+    mean_i /= n, mean_j /= n;
+    for (size_t k = 0; k < count; k++)
+        sum += (arms[k]->n - less) * arms[k]->cov[i][j] +
+               arms[k]->n * (arms[k]->mean[i] - mean_i) * (arms[k]->mean[j] - mean_j);
+    return sum / (n - less);
 }
 
-static double theta_of(const struct experiment_arm *a, const struct experiment_arm *b,
-                       const struct experiment_shape *shape)
+double experiment_theta(const struct experiment_arm *const *arms, size_t count,
+                        const struct experiment_shape *shape)
 {
+    double var_pre = 0, cov = 0;
     if (!shape->cuped)
         return 0;
     if (!shape->ratio) {
-        double var_pre = pooled(a, b, shape->proportion, X, X);
-        return var_pre > 0 ? pooled(a, b, shape->proportion, Y, X) / var_pre : 0;
+        var_pre = pooled(arms, count, shape->proportion, X, X);
+        cov = pooled(arms, count, shape->proportion, Y, X);
     }
-    double post[2][SERIES], pre[2][SERIES];
-    slopes(a, post[0], pre[0]);
-    slopes(b, post[1], pre[1]);
-    double var_pre = form(a, pre[0], pre[0]) + form(b, pre[1], pre[1]);
-    double cov = form(a, post[0], pre[0]) + form(b, post[1], pre[1]);
+    for (size_t k = 0; k < count && shape->ratio; k++) {
+        double post[SERIES], pre[SERIES];
+        slopes(arms[k], post, pre);
+        var_pre += form(arms[k], pre, pre);
+        cov += form(arms[k], post, pre);
+    }
     return var_pre > 0 ? cov / var_pre : 0;
 }
 
@@ -128,6 +137,14 @@ static struct adjusted adjust(const struct experiment_arm *arm, double theta)
     out.mean = out.raw - (theta == 0 ? 0 : theta * arm->mean[X] / arm->mean[W]);
     out.variance = form(arm, out.gradient, out.gradient);
     return out;
+}
+
+void experiment_adjusted(const struct experiment_arm *arm, double theta, double *ret_mean,
+                         double *ret_variance)
+{
+    struct adjusted at = adjust(arm, theta);
+    *ret_mean = at.mean;
+    *ret_variance = at.variance;
 }
 
 static double square(double x)
@@ -174,7 +191,7 @@ struct experiment_effect experiment_effect(const struct experiment_arm *a,
     struct experiment_effect out = {.problem = problem_of(a, b, shape)};
     if (out.problem != EXPERIMENT_FINE)
         return out;
-    double theta = theta_of(a, b, shape);
+    double theta = experiment_theta((const struct experiment_arm *const[]){a, b}, 2, shape);
     struct adjusted left = adjust(a, theta), right = adjust(b, theta);
     if (is_constant(a, left.variance) || is_constant(b, right.variance))
         return (struct experiment_effect){.problem = EXPERIMENT_ZERO_VARIANCE};

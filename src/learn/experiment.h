@@ -14,7 +14,7 @@
  *   (arXiv 2103.06476v7): eq. 9 two-sided, 134 one-sided, 155 p-value, 161 tuning;
  *   Bayes: normal likelihood of the effect, normal or flat prior; risk = expected loss of a choice.
  *
- * Owns nothing, allocates nothing but in experiment_best_arm. Depends on: base. Called by: the
+ * Pure: owns and allocates nothing. Depends on: base. Called by: the
  * file report, later live reports and the API. */
 #ifndef LEARN_EXPERIMENT_H
 #define LEARN_EXPERIMENT_H
@@ -22,8 +22,6 @@
 #include <stddef.h>
 
 #include "base/status.h"
-
-#define EXPERIMENT_ARMS_MAX 1000
 
 enum experiment_series {
     EXPERIMENT_METRIC,
@@ -71,6 +69,13 @@ struct experiment_effect {
 struct experiment_effect experiment_effect(const struct experiment_arm *control,
                                            const struct experiment_arm *treatment,
                                            const struct experiment_shape *shape, bool relative);
+
+/* CUPED's theta of all these arms, 0 without; and an arm's adjusted mean with its variance per
+ * unit. */
+double experiment_theta(const struct experiment_arm *const *arms, size_t count,
+                        const struct experiment_shape *shape);
+void experiment_adjusted(const struct experiment_arm *arm, double theta, double *ret_mean,
+                         double *ret_variance);
 
 enum experiment_side { EXPERIMENT_TWO_SIDED, EXPERIMENT_GREATER, EXPERIMENT_LESS };
 
@@ -128,23 +133,4 @@ void experiment_proportion_interval(enum experiment_interval kind, double hits, 
 struct experiment_result experiment_two_proportions(double control_hits, double control_n,
                                                     double hits, double n,
                                                     const struct experiment_test *test);
-
-/* --- many arms -------------------------------------------------------------------------------- */
-
-/* Sample ratio mismatch: chi-square of the arms' sizes against weights (any scale; arms of weight 0
- * are left out of the sum, as gbstats does, but count in the degrees of freedom). */
-double experiment_srm(const double *sizes, const double *weights, size_t count,
-                      double *ret_chi_square);
-
-enum experiment_correction { EXPERIMENT_NONE, EXPERIMENT_HOLM, EXPERIMENT_BENJAMINI_HOCHBERG };
-/* Adjusts in place; NAN stays and does not count as a test. */
-void experiment_correct(enum experiment_correction kind, double *p_values, size_t count);
-
-struct experiment_belief {
-    bool is_beta; /* Beta(a, b); else normal with mean a and standard deviation b >= 0 */
-    double a, b;
-};
-/* The probability of each arm to be the largest, by quadrature. All of one kind. */
-void experiment_best_arm(const struct experiment_belief *arms, size_t count,
-                         double *ret_probabilities);
 #endif

@@ -9,10 +9,11 @@
  * bisection in [1e-5, 0.4999] until the bound is within 1e-6 of zero; `tolerance` asks for that.
  *
  * Tails are computed for themselves (never 1 - cdf), so a p-value of 1e-300 is one. */
+#include "learn/experiment.h"
+
 #include <math.h>
 
 #include "learn/distribution.h"
-#include "learn/experiment.h"
 
 #define ALPHA_LEAST 1e-5
 #define ALPHA_MOST 0.4999

@@ -4,6 +4,7 @@
 
 #include "base/arena.h"
 #include "learn/experiment.h"
+#include "learn/experiment_many.h"
 #include "learn/experiment_report.h"
 
 struct experiment_input {

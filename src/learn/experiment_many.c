@@ -12,12 +12,13 @@
  * spread arms are below it; equal points share it.
  *
  * Holm 1979; Benjamini and Hochberg 1995. */
+#include "learn/experiment_many.h"
+
 #include <math.h>
 #include <stdlib.h>
 
 #include "base/arena.h"
 #include "learn/distribution.h"
-#include "learn/experiment.h"
 #include "learn/learn_int.h"
 
 /* --- sample ratio ----------------------------------------------------------------------------- */

@@ -4,10 +4,11 @@
  * beta quantiles), Jeffreys as in Brown, Cai, DasGupta 2001 (bounds 0 and 1 where nobody or
  * everybody converted). The z-test pools the proportion under the hypothesis and does not correct
  * for continuity; its interval is the unpooled one of the difference. */
+#include "learn/experiment.h"
+
 #include <math.h>
 
 #include "learn/distribution.h"
-#include "learn/experiment.h"
 
 static void centre_and_half(double centre, double half, double *ret_low, double *ret_high)
 {

@@ -162,7 +162,8 @@ static enum status rows_open(const struct experiment_report_options *options, st
     static const char *const usual[SERIES] = {
         "metric|value|outcome|converted|conversion|y|revenue|amount", "denominator|den",
         "covariate|pre|pre_metric|before", "covariate_denominator|pre_denominator"};
-    struct table_options where = {.path = options->data, .columns = options->columns};
+    struct table_options where = {
+        .path = options->data, .delimiter = options->delimiter, .columns = options->columns};
     int column;
     enum status status = table_read(&where, &rows->table, err);
     if (status == ST_OK)
@@ -421,7 +422,8 @@ static enum status json_sums_read(struct str text, bool cuped, struct experiment
 static enum status csv_sums_read(const struct experiment_report_options *options,
                                  struct experiment_input *input, struct err *err)
 {
-    struct table_options where = {.path = options->stats, .columns = options->columns};
+    struct table_options where = {
+        .path = options->stats, .delimiter = options->delimiter, .columns = options->columns};
     struct sums_source source = {0};
     enum status status = table_read(&where, &source.table, err);
     for (; status == ST_OK && source.row < table_rows(source.table); source.row++)

@@ -3,7 +3,7 @@
  * What cannot be said is null with its reason (a relative effect of a control mean of zero, an arm
  * without spread), the rest of the report stands. P-values of several variations are adjusted
  * together. Best-arm probabilities: Beta(1 + conversions, 1 + others) for proportions, else normal
- * with each arm's own mean and standard error, without CUPED. */
+ * with each arm's mean and standard error, with CUPED adjusted by one theta of all arms. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -12,12 +12,13 @@
 #include "learn/distribution.h"
 #include "learn/experiment_int.h"
 
-#define SRM_MISMATCH_P 0.001 /* below, the split itself is in doubt and no effect can be believed  \
-                              */
+#define SRM_MISMATCH_P                                                                             \
+    0.001 /* below, the split itself is in doubt and no effect can be believed                     \
+           */
 
 enum method { METHOD_WELCH, METHOD_SEQUENTIAL, METHOD_BAYES, METHOD_Z };
 
-static const char *const method_names[] = {"welch", "sequential", "bayes", "z"};
+static const char *const method_names[] = {"welch", "sequential", "bayes", "z_test"};
 static const char *const side_names[] = {"two-sided", "greater", "less"};
 static const char *const correction_names[] = {"none", "holm", "bh"};
 
@@ -151,19 +152,21 @@ static enum status weights_read(struct plan *plan, struct err *err)
         if (named > 0)
             at = experiment_input_find(input, str_trim((struct str){item.p, named - 1}));
         if (!experiment_number((struct str){item.p + named, item.n - named}, &weight) || weight < 0)
-            return err_set(err, ST_INVALID, "--weights " STR_FMT ": not a number of at least 0",
+            return err_set(err, ST_INVALID, "--split " STR_FMT ": not a number of at least 0",
                            STR_ARG(item));
         if (at >= input->count)
-            return err_set(err, ST_INVALID, "--weights " STR_FMT ": there is no such variation",
+            return err_set(err, ST_INVALID, "--split " STR_FMT ": there is no such variation",
                            STR_ARG(item));
         plan->weights[at] = weight;
         sum += weight;
         given++;
         left = comma == NULL ? (struct str){0} : (struct str){comma + 1, left.n - item.n - 1};
     }
-    if (given > 0 && (given != input->count || !(sum > 0)))
-        return err_set(err, ST_INVALID, "--weights has %zu weights for %zu variations", given,
+    if (given > 0 && given != input->count)
+        return err_set(err, ST_INVALID, "--split has %zu weights for %zu variations", given,
                        input->count);
+    if (given > 0 && !(sum > 0))
+        return err_set(err, ST_INVALID, "--split: all weights are 0");
     return ST_OK;
 }
 
@@ -267,7 +270,8 @@ static void put_row(const struct plan *plan, size_t at, const struct verdict *v,
         json_put_member_number(json, "scaling_factor", v->scaling);
         json_put_member_number(json, "additional_units", v->scaling * v->effect.n);
     }
-    json_put_member_str(json, "reason", str_of(experiment_problem_name(v->effect.problem)));
+    if (!fine)
+        json_put_member_str(json, "reason", str_of(experiment_problem_name(v->effect.problem)));
     buf_char(json, '}');
 }
 
@@ -301,10 +305,10 @@ static void put_rows(const struct plan *plan, struct buf *json)
 /* The spread per unit of what is shown (a ratio's is its linearised series'). */
 static double shown_stddev(const struct experiment_arm *arm)
 {
-    struct experiment_arm twin = *arm;
-    struct experiment_effect e =
-        experiment_effect(&twin, arm, &(struct experiment_shape){.ratio = true}, false);
-    return e.problem == EXPERIMENT_FINE ? e.standard_error * sqrt(arm->n / 2) : 0;
+    double mean, variance = 0;
+    if (arm->n > 0)
+        experiment_adjusted(arm, 0, &mean, &variance);
+    return sqrt(variance);
 }
 
 static void arm_interval(const struct plan *plan, const struct experiment_arm *arm, double stddev,
@@ -321,29 +325,43 @@ static void arm_interval(const struct plan *plan, const struct experiment_arm *a
     }
 }
 
-/* NAN for all when an arm is too small to have a spread. */
+/* Normal with the arm's (adjusted) mean and its error; NAN where it is too small to have a spread.
+ */
+static struct experiment_belief normal_belief(const struct experiment_arm *arm, double theta)
+{
+    double mean = NAN, variance = NAN;
+    if (arm->n >= 2)
+        experiment_adjusted(arm, theta, &mean, &variance);
+    return (struct experiment_belief){false, mean, sqrt(variance / arm->n)};
+}
+
 static void best_find(const struct plan *plan, double *ret_best)
 {
     const struct experiment_input *input = &plan->input;
-    struct experiment_belief *arms = mem_zero(input->count * sizeof *arms);
-    bool is_beta = input->shape.proportion && !input->shape.ratio, possible = true;
+    const struct experiment_shape *shape = &input->shape;
+    struct experiment_belief *beliefs = mem_zero(input->count * sizeof *beliefs);
+    const struct experiment_arm **all = mem_zero(input->count * sizeof *all);
+    bool inverse = plan->options->inverse, possible = true;
+    for (size_t i = 0; i < input->count; i++)
+        all[i] = &input->arms[i];
+    double theta = experiment_theta(all, input->count, shape);
     for (size_t i = 0; i < input->count; i++) {
-        const struct experiment_arm *arm = &input->arms[i];
-        double hits = round(arm->mean[0] * arm->n), sign = plan->options->inverse ? -1 : 1;
-        double yes = 1 + hits, no = 1 + arm->n - hits;
-        arms[i] = (struct experiment_belief){is_beta, yes, no};
-        if (is_beta && plan->options->inverse)
-            arms[i].a = no, arms[i].b = yes;
-        if (!is_beta)
-            arms[i].a = sign * shown_mean(arm), arms[i].b = shown_stddev(arm) / sqrt(arm->n);
-        possible =
-            possible && (is_beta || (arm->n >= 2 && isfinite(arms[i].a) && isfinite(arms[i].b)));
+        double hits = round(all[i]->mean[0] * all[i]->n), misses = all[i]->n - hits;
+        if (shape->proportion && !shape->ratio && !shape->cuped) {
+            beliefs[i] = (struct experiment_belief){true, 1 + (inverse ? misses : hits),
+                                                    1 + (inverse ? hits : misses)};
+        } else {
+            beliefs[i] = normal_belief(all[i], theta);
+            beliefs[i].a *= inverse ? -1 : 1;
+        }
+        possible = possible && isfinite(beliefs[i].a) && isfinite(beliefs[i].b);
     }
     if (possible)
-        experiment_best_arm(arms, input->count, ret_best);
+        experiment_best_arm(beliefs, input->count, ret_best);
     for (size_t i = 0; i < input->count && !possible; i++)
         ret_best[i] = NAN;
-    free(arms);
+    free(all);
+    free(beliefs);
 }
 
 static void put_arms(const struct plan *plan, double units, struct buf *json)

@@ -13,6 +13,7 @@
 struct experiment_report_options {
     const char *data;    /* a row per unit: variation, metric [denominator] [covariate] … */
     const char *columns; /* as in struct table_options */
+    char delimiter;
     const char *counts;  /* "control=1000:120,blue=1010:150": units and conversions */
     const char *stats;   /* file of sums per variation, CSV or a JSON array (experiment_read.c) */
     const char *control; /* its name; else control, baseline, original, off, a, 0; else the first */
@@ -29,16 +30,16 @@ struct experiment_report_options {
 };
 
 /* Appends one object:
- *   {"report":"experiment","method","mode":"relative"|"absolute","kind":"mean"|"proportion"|"ratio",
- *    "side","alpha","control","units","srm_chi_square","srm_p_value","srm_mismatch",
- *    "rows":[{"variation","n","mean","effect","low","high","standard_error",
- *             frequentist: "statistic","df","p_value","p_value_adjusted"
- *             Bayes: "chance_to_win","risk_control","risk_treatment"
- *             CUPED: "theta"   with a target: "scaling_factor","additional_units",
- *             "reason":"" or why there are no figures}],     one per variation but the control
- *    "arms":[{"variation","n","mean","stddev","low","high","share","expected_share",
- *             "best_arm_probability"}],
- *    "left_out","seconds"}
+ *   {"report":"experiment", "method", "mode": relative or absolute, "kind": mean, proportion or
+ *    ratio, "side", "correction", "alpha", "control", "units", "srm_chi_square", "srm_p_value",
+ *    "srm_mismatch",
+ *    "rows": one per variation but the control: "variation", "n", "mean", "effect", "low", "high",
+ *        "standard_error", then "statistic", "df", "p_value", "p_value_adjusted", or with bayes
+ *        "chance_to_win", "risk_control", "risk_treatment"; with CUPED "theta"; with a target
+ *        "scaling_factor", "additional_units"; where there are no figures, the "reason",
+ *    "arms": "variation", "n", "mean", "stddev", "low", "high", "share", "expected_share",
+ *        "best_arm_probability",
+ *    "left_out", "seconds"}
  * Open sides of intervals are null. ST_INVALID for fewer than two variations, impossible figures,
  * unknown words. */
 MUST_USE enum status experiment_report(const struct experiment_report_options *options,
@@ -55,7 +56,7 @@ struct power_report_options {
     long long looks; /* 0 = one */
 };
 
-/* Appends {"report":"power","method","n","effect","power",…,"total","looks","boundary","inflation",
+/* Appends {"report":"power","method","n","effect","power",…,"units","boundary","inflation",
  * "n_max","rows":[{"look","share","z","nominal_p","alpha_spent"}],"left_out","seconds"}. n is exact
  * (not rounded up) and per group, "units_per_group" whole. */
 MUST_USE enum status power_report(const struct power_report_options *options, struct buf *json,

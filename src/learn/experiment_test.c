@@ -15,6 +15,7 @@
 
 #include "learn/distribution.h"
 #include "learn/experiment.h"
+#include "learn/experiment_many.h"
 
 static const struct experiment_shape means, proportions = {.proportion = true},
                                             ratios = {.ratio = true}, adjusted = {.cuped = true};

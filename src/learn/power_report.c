@@ -9,7 +9,7 @@
 #include "learn/experiment_int.h"
 #include "learn/power.h"
 
-static const char *const kind_names[] = {"t", "proportions", "arcsine"};
+static const char *const kind_names[] = {"t_test", "proportions", "arcsine"};
 static const char *const boundary_names[] = {"pocock", "obrien-fleming"};
 
 static enum status kind_read(const struct power_report_options *o, enum power_kind *ret_kind,
@@ -22,7 +22,7 @@ static enum status kind_read(const struct power_report_options *o, enum power_ki
     if (o->method[0] == '\0' && !isnan(o->baseline))
         kind = POWER_PROPORTIONS;
     if (kind != POWER_T && isnan(o->baseline))
-        return err_set(err, ST_INVALID, "--method %s needs --baseline", kind_names[kind]);
+        return err_set(err, ST_INVALID, "--method %s needs --baseline", o->method);
     if (o->relative && !(kind != POWER_T || (!isnan(o->baseline) && o->baseline != 0)))
         return err_set(err, ST_INVALID, "--relative needs a --baseline other than 0");
     *ret_kind = (enum power_kind)kind;
