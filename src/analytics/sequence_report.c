@@ -93,10 +93,9 @@ enum status sequence_report(const struct sequence_report_options *options, struc
     sequence_scratch_init(&scratch);
     buf_init(&answer.text, EXAMPLES_BYTES_MAX);
     for (size_t u = 0; u < file.users_count; u++) {
-        size_t count = file.starts[u + 1] - file.starts[u];
-        if (count > 0)
+        if (file.users[u].n > 0) /* a pattern may match a person who did none of the steps */
             answer_add(&answer, options, &pattern, file.users[u], file.events + file.starts[u],
-                       count, &scratch);
+                       file.starts[u + 1] - file.starts[u], &scratch);
     }
     put_report(options, &file, &answer, start_us, json);
     json->overflow = json->overflow || answer.text.overflow;
