@@ -7,7 +7,11 @@ const golden = new Golden();
 // [arguments, content of {file}]: each report at least once, with every kind of block that it can print.
 const samples = [
   ['report table --file {file} --columns buyer=id', 'id,day,note,none\n1,2024-01-01,x,\n2,2024-01-02,y,\n3,soon,y,\n'],
-];
+  ['report funnel --events {file} --step a --step b --mode strict_once', ',2024-01-01,a\nu,2024-01-01,a\nu,2024-01-02,b\n'],
+  ['report retention --events {file}', 'u,2024-01-01,a\nu,2024-01-02,b\nu,2024-01-03,b\n'],
+  ['report retention --events {file} --step a --step b', 'u,2024-01-01,a\nu,2024-01-02,b\n'],
+  ['report sequence --events {file} --pattern (?1) --step a', 'u,2024-01-01,a\n'],
+].map(([args, content]) => [args, args.includes('--events') ? `user_id,time,event\n${content}` : content]);
 
 const frame = new Set(['report', 'bars', 'rows']);
 const words = new Set(['reason', 'kind', 'verdict']);
