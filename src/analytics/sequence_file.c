@@ -136,7 +136,7 @@ static void judge_candidates(struct sequence_file *file, struct intake *intake)
     uint32_t *by_event = mem_zero((intake->event_names_count + 1) * sizeof *by_event);
     uint32_t with_condition = 0;
     intake->masks = mem_alloc((intake->rows_count + 1) * sizeof *intake->masks);
-    for (size_t k = 0; k < intake->source->steps_count; k++) {
+    for (size_t k = 0; k < SEQUENCE_STEPS_MAX && k < intake->source->steps_count; k++) {
         const struct sequence_step *step = &intake->steps[k];
         with_condition |= (uint32_t)(step->compare != COMPARE_NONE) << k;
         for (size_t e = 0; e < intake->event_names_count; e++)
