@@ -8,7 +8,7 @@
  * period".
  *
  * Invariant: returned <= people in every cell. */
-#include "analytics/sequence.h"
+#include "analytics/retention.h"
 
 #include "base/check.h"
 

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "analytics/retention.h"
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/json.h"

@@ -1,10 +1,9 @@
-/* sequence.h - questions to one person's events in their order: funnel, pattern, retention.
+/* sequence.h - questions to one person's events in their order: funnel and pattern.
  *
  * Pure kernels: one person's run in, a result or a sum out; nothing is allocated per person, no
  * clock, no file. The reports on files and on the timeline stand on them. Semantics are those of
- * ClickHouse's windowFunnel, sequenceMatch, sequenceCount, sequenceMatchEvents and retention as its
- * tests 00222, 00632, 00688, 00823, 00938 and 01646 state them; what these leave open is said at
- * each kernel (funnel.c, funnel_once.c, sequence_match.c, retention.c).
+ * ClickHouse's windowFunnel, sequenceMatch, sequenceCount and sequenceMatchEvents as its tests
+ * 00222, 00632, 00823 and 01646 state them; what these leave open is said in each .c.
  *
  * A run is ordered by time; among equal times by arrival. Depends on: base. Called by: the reports
  * of analytics. Not for two threads at once with one scratch. */
@@ -21,7 +20,7 @@
 
 struct sequence_event {
     int64_t time;   /* any unit; windows have the same */
-    uint32_t steps; /* bit k: step (or condition) k + 1 holds */
+    uint32_t steps; /* bit k: step (or condition) k + 1 holds; none above the question's steps */
     uint32_t row;   /* where it came from; not read here */
 };
 
@@ -82,10 +81,11 @@ unsigned funnel_level(const struct funnel *funnel, const struct sequence_event *
 #define SEQUENCE_ACTIONS_MAX 63 /* one bit of a word each, and one for the end */
 
 enum sequence_action_kind {
-    SEQUENCE_STEP,    /* (?3) */
-    SEQUENCE_ANY,     /* . */
-    SEQUENCE_STAR,    /* .* */
-    SEQUENCE_AT_MOST, /* (?t<=n), and so on */
+    SEQUENCE_STEP, /* (?3) */
+    SEQUENCE_ANY,  /* . */
+    SEQUENCE_STAR, /* .* */
+    /* (?t<=n) (?t<n) (?t>=n) (?t>n) (?t==n) */
+    SEQUENCE_AT_MOST,
     SEQUENCE_BELOW,
     SEQUENCE_AT_LEAST,
     SEQUENCE_ABOVE,
@@ -131,24 +131,4 @@ size_t sequence_count(const struct sequence_pattern *pattern, const struct seque
 size_t sequence_match_events(const struct sequence_pattern *pattern,
                              const struct sequence_event *events, size_t count,
                              struct sequence_scratch *scratch, size_t *ret_at);
-
-/* --- retention -------------------------------------------------------------------------------- */
-
-/* Bit 0: condition 1 held at some time; bit k: it did and condition k + 1 did. */
-uint32_t retention_conditions(const struct sequence_event *events, size_t count);
-
-#define RETENTION_PERIODS_MAX 366
-
-/* Cohorts by the period of the first start event × periods after it. */
-struct retention {
-    const int64_t *starts; /* periods_count + 1 borders, ascending; every event lies within */
-    size_t starts_count;   /* periods */
-    size_t columns;        /* periods after the first that are counted, the first included */
-    uint64_t *people;      /* [starts_count] */
-    uint64_t *returned;    /* [starts_count × columns] */
-};
-
-/* Step 1 is the start, step 2 the return. A return counts when it comes after the first start in
- * the run, once per person and period. */
-void retention_add(struct retention *retention, const struct sequence_event *events, size_t count);
 #endif

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "analytics/retention.h"
 #include "analytics/sequence_int.h"
 #include "base/arena.h"
 
