@@ -4,7 +4,8 @@
  * A STEP is the name of an event, `*` for any, or `NAME where COLUMN OP VALUE` with OP one of
  * = != < <= > >= (numbers where both sides are numbers; < and > want numbers). An event may be
  * several steps, and a step may be given twice. Columns: user (user_id, customer_id, …), time,
- * event; --columns user=…,time=…,event=… else. Times are exact to the microsecond.
+ * event; --columns user=…,time=…,event=… else. Times are exact to the microsecond; equal ones count
+ * in the order of the steps for a funnel (ClickHouse's rule), else in the order of the file.
  *
  * Depends on: base, table, sequence.h. Called by: app. On failure `json` may have grown: throw it
  * away. ST_NOT_FOUND for an event that the file does not have, with the nearest names. */
