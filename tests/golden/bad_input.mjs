@@ -12,7 +12,13 @@ mkdirSync(folder);
 const commands = [
   { args: 'report experiment --data {file}', good: 'variation,metric\na,1\n' },
   { args: 'report table --file {file}', good: 'id,Price\n1,2.5\n' },
+  { args: 'report funnel --events {file} --step a', good: 'user_id,time,event\nu,2026-11-24,a\n' },
+  { args: 'report retention --events {file}', good: 'user_id,time,event\nu,2026-11-24,a\n' },
+  { args: 'report sequence --events {file} --pattern (?1) --step a', good: 'user_id,time,event\nu,2026-11-24,a\n' },
 ];
+
+const visits = 'user_id,time,event,amount\nu,2026-11-24 10:00,view,\nu,2026-11-24 10:00,cart,5\n,2026-11-24,cart,1\nv,2026-11-25,view,x\n';
+const funnel = (...steps) => `report funnel --events {file}${steps.map((step) => ` --step ${step}`).join('')}`;
 
 // [what, arguments ({file}: the file of `content`; {folder}, {absent}), content, exit code, what stderr or stdout must say]
 const rows = [
@@ -28,6 +34,33 @@ const rows = [
   ['a word too many', 'report table {file}', '', 2, /report table does not take the word:/],
   ['unknown report', 'report tabel --file {file}', '', 2, /unknown command: report tabel\n +did you mean report table\?/],
   ['no such delimiter', 'report table --file {file} --delimiter ab', 'a\n', 1, /--delimiter: "ab" is not one character/],
+  ['funnel without steps', funnel(), visits, 1, /needs --step NAME/],
+  ['a step twice', `${funnel('view', 'view')} --mode strict_once --csv`, visits, 0, /^1,view,2,.*\n2,view,0,/m],
+  ['a window of 0 is one instant', `${funnel('view', 'cart')} --window 0s --csv`, visits, 0, /^2,cart,1,0\.5,0\.5,0,0$/m],
+  ['a window of 100 years', `${funnel('view', 'cart')} --window 36525d --csv`, visits, 0, /^2,cart,1,/m],
+  ['a window of what', `${funnel('view')} --window 7`, visits, 2, /--window is not a duration/],
+  ['a window without end', `${funnel('view')} --window 999999999999999d`, visits, 2, /--window is not a duration/],
+  ['50 steps', funnel(...Array(50).fill('view')), visits, 1, /50 steps were given, 32 is the most/],
+  ['an event that is not there', funnel('view', 'crat'), visits, 3, /has no event "crat"\n +nearest: cart, view/],
+  ['an empty step', [...funnel().split(' '), '--step', ''], visits, 1, /a step is empty/],
+  ['an unknown mode', `${funnel('view')} --mode strict_ordr`, visits, 1, /unknown funnel mode: strict_ordr\n +modes: strict_order,/],
+  ['a mode alone', `${funnel('view')} --mode allow_reentry`, visits, 1, /allow_reentry needs strict_order/],
+  ['nobody is left out, and said', funnel('view'), visits, 0, /no user +1\n/],
+  ['no number to compare', [...funnel().split(' '), '--step', 'view where amount > 1'], visits, 0, /no number to compare.* 2\n/],
+  ['a condition without operator', [...funnel().split(' '), '--step', 'view where amount'], visits, 1, /COLUMN =, !=, </],
+  ['a condition on no column', [...funnel().split(' '), '--step', 'view where prize > 1'], visits, 3, /has no column "prize"/],
+  ['a condition that needs a number', [...funnel().split(' '), '--step', 'view where amount < x'], visits, 1, /"x" is no number, < needs one/],
+  ['a time that is none', funnel('view'), `${visits}w,soon,view,\n`, 1, /line 6, column time: "soon" is no time/],
+  ['a plain time that is none', `${funnel('view')} --plain-time`, visits, 1, /line 2, column time: --plain-time needs a whole number/],
+  ['no column of times', funnel('a'), 'user_id,event\nu,a\n', 1, /time/],
+  ['only a head', funnel('a'), 'user_id,time,event\n', 3, /has no event "a"/],
+  ['a pattern that is none', 'report sequence --events {file} --step view --pattern (?1', visits, 1, /the pattern has no \) at position 4/],
+  ['a step that was not given', 'report sequence --events {file} --step view --pattern (?2)', visits, 1, /a step that was not given at position 4/],
+  ['a pattern without end', `report sequence --events {file} --step view --pattern ${'.'.repeat(100)}`, visits, 1, /more than 62 parts/],
+  ['an unknown period', 'report retention --events {file} --period year', visits, 1, /--period is day, week or month, not year/],
+  ['no periods', 'report retention --events {file} --periods 0', visits, 1, /--periods is from 1 to 365/],
+  ['cohorts of plain times', 'report retention --events {file} --plain-time', 'user_id,time,event\nu,1,a\n', 1, /plain times have no calendar/],
+  ['a date in the far future', 'report retention --events {file}', `${visits}w,9999-01-01,view,\n`, 1, /more than 40000 periods apart/],
   ['a digit as delimiter', 'report table --file {file} --delimiter 5', 'a\n', 1, /'5' parts no cells/],
   ['experiment: one variation', 'report experiment --data {file}', 'variation,metric\na,1\na,2\n', 1, /1 variation, an experiment has two/],
   ['experiment: no rows', 'report experiment --data {file}', 'variation,metric\n', 1, /0 variations, an experiment has two/],
@@ -104,7 +137,8 @@ const generic = ({ args, good }) => {
 for (const [what, args, content, code, words] of [...rows, ...commands.flatMap(generic)]) {
   const path = file('bad.csv', content);
   const places = { '{file}': path, '{folder}': folder, '{absent}': join(work, 'absent.csv') };
-  const got = run(...args.split(' ').map((word) => places[word] ?? word), '--lang', 'en');
+  const list = Array.isArray(args) ? args : args.split(' '); // a list when a word has blanks
+  const got = run(...list.map((word) => places[word] ?? word), '--lang', 'en');
   const text = code === 0 ? got.out : got.err;
   golden.check(`${what}: exit ${got.signal ?? got.code} (want ${code}), said ${JSON.stringify(text.slice(0, 300))}`,
     got.code === code && words.test(text) && (code === 0 || got.out === ''));

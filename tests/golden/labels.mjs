@@ -16,7 +16,11 @@ const samples = [
   ['report power --baseline 0.2 --effect 0.05 --power 0.8 --looks 2', ''],
   ['report power --effect 0.5 --power 0.8', ''],
   ['report power --baseline 0.2 --effect 0.05 --n 800 --method arcsine', ''],
-];
+  ['report funnel --events {file} --step a --step b --mode strict_once', ',2024-01-01,a\nu,2024-01-01,a\nu,2024-01-02,b\n'],
+  ['report retention --events {file}', 'u,2024-01-01,a\nu,2024-01-02,b\nu,2024-01-03,b\n'],
+  ['report retention --events {file} --step a --step b', 'u,2024-01-01,a\nu,2024-01-02,b\n'],
+  ['report sequence --events {file} --pattern (?1) --step a', 'u,2024-01-01,a\n'],
+].map(([args, content]) => [args, args.includes('--events') ? `user_id,time,event\n${content}` : content]);
 
 const frame = new Set(['report', 'bars', 'rows']);
 const words = new Set(['reason', 'kind', 'verdict']);
