@@ -5,10 +5,11 @@
 #include "base/rng.h"
 #include "learn/kmeans.h"
 
-#define LANES 8  /* rows of a block: two AVX2 registers */
-#define GROUP 4  /* centres taken at once, so that a block is loaded once for four */
-#define PARTS 32 /* pieces of work; their number is fixed, so that sums do not depend on threads   \
-                  */
+#define LANES 8 /* rows of a block: two AVX2 registers */
+#define GROUP 4 /* centres taken at once, so that a block is loaded once for four */
+#define PARTS                                                                                      \
+    32 /* pieces of work; their number is fixed, so that sums do not depend on threads             \
+        */
 
 /* Rows in blocks: feature j of row r is at values[(r / LANES * features + j) * LANES + r % LANES].
  * The last block repeats the last row. */

@@ -16,8 +16,9 @@
 #include "base/arena.h"
 #include "learn/kmeans_int.h"
 
-#define COST_WORTH_A_THREAD 4e6 /* multiplications: about 2 ms, a hundred times a thread's start   \
-                                 */
+#define COST_WORTH_A_THREAD                                                                        \
+    4e6 /* multiplications: about 2 ms, a hundred times a thread's start                           \
+         */
 #define THREADS_MAX 16
 #define CANDIDATES_MAX 16 /* 2 + ln k is 8.9 at k = 1000 */
 
