@@ -140,7 +140,7 @@ static const struct {
     const char *name;
     struct range recency, frequency, monetary;
 } segments[] = {
-#define X(id, name, r0, r1, f0, f1, m0, m1, en, zh) {name, {r0, r1}, {f0, f1}, {m0, m1}},
+#define X(id, name, r0, r1, f0, f1, m0, m1) {name, {r0, r1}, {f0, f1}, {m0, m1}},
 #include "learn/rfm_segment.def"
 #undef X
 };

@@ -30,7 +30,7 @@
 #define RFM_BINS_MAX 99 /* so that a score has two digits */
 
 enum rfm_segment {
-#define X(id, name, r0, r1, f0, f1, m0, m1, en, zh) RFM_##id,
+#define X(id, name, r0, r1, f0, f1, m0, m1) RFM_##id,
 #include "learn/rfm_segment.def"
 #undef X
     RFM_SEGMENT_COUNT
