@@ -294,7 +294,8 @@ static void object_put(struct buf *json, const struct input *input,
 {
     const struct found *best = &found[0];
     for (size_t i = 1; i < count; i++)
-        if (!(found[i].quality.silhouette <= best->quality.silhouette))
+        if (found[i].quality.silhouette > best->quality.silhouette ||
+            isnan(best->quality.silhouette))
             best = &found[i];
     double *means = means_of(input, &best->result);
     head_put(json, input, options, best, fit_seconds);
