@@ -330,13 +330,18 @@ double clv_log_likelihood(enum clv_model model, const double *parameters,
 
 /* --- one customer ----------------------------------------------------------------------------- */
 
-double clv_log_nbd(double r, double alpha, double weeks, size_t repeats)
+double clv_log_ways(double r, size_t repeats)
 {
     double x = (double)repeats;
+    return special_log_gamma(r + x) - special_log_gamma(r) - special_log_gamma(x + 1);
+}
+
+double clv_log_nbd(double log_ways, double r, double alpha, double weeks, size_t repeats)
+{
     if (!(weeks > 0))
         return repeats == 0 ? 0 : -INFINITY;
-    return special_log_gamma(r + x) - special_log_gamma(r) - special_log_gamma(x + 1) -
-           r * log1p(weeks / alpha) - (repeats > 0 ? x * log1p(alpha / weeks) : 0);
+    return log_ways - r * log1p(weeks / alpha) -
+           (repeats > 0 ? (double)repeats * log1p(alpha / weeks) : 0);
 }
 
 double clv_alive(const struct clv_fit *fit, const struct clv_customer *customer)

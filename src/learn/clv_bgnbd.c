@@ -177,7 +177,7 @@ static double nbd_from(double r, double alpha, double weeks, size_t x)
     if (x == 0)
         return 1;
     double ratio = weeks / (alpha + weeks);
-    double term = exp(clv_log_nbd(r, alpha, weeks, x));
+    double term = exp(clv_log_nbd(clv_log_ways(r, x), r, alpha, weeks, x));
     double sum = term;
     for (double j = (double)x; term > sum * 1e-17 && term > 0; j++) {
         term *= ratio * (r + j) / (j + 1);
@@ -192,7 +192,8 @@ double clv_bgnbd_probability(const struct clv_fit *fit, double weeks, size_t rep
     size_t n = repeats + (size_t)early(fit->model);
     double log_stay = special_log_gamma(p[B] + (double)n) - special_log_gamma(p[B]) +
                       special_log_gamma(p[A] + p[B]) - special_log_gamma(p[A] + p[B] + (double)n);
-    double value = exp(log_stay + clv_log_nbd(p[R], p[ALPHA], weeks, repeats));
+    double value =
+        exp(log_stay + clv_log_nbd(clv_log_ways(p[R], repeats), p[R], p[ALPHA], weeks, repeats));
     if (n > 0)
         value += exp(log_stay) * p[A] / (p[B] + (double)n - 1) *
                  nbd_from(p[R], p[ALPHA], weeks, repeats);

@@ -54,6 +54,8 @@ enum status clv_fit_from(enum clv_model model, optimise_function *function, cons
                          const double (*starts)[CLV_PARAMETERS_MAX], size_t starts_count,
                          struct clv_fit *ret_fit, struct err *err);
 
-/* log P(X = x) of a negative binomial with shape r, success weights alpha and weeks. */
-double clv_log_nbd(double r, double alpha, double weeks, size_t repeats);
+/* log P(X = x) of a negative binomial with shape r, after `weeks`; log_ways = log Γ(r+x)/(Γ(r) x!).
+ */
+double clv_log_ways(double r, size_t repeats);
+double clv_log_nbd(double log_ways, double r, double alpha, double weeks, size_t repeats);
 #endif

@@ -238,7 +238,8 @@ double clv_pareto_probability(const struct clv_fit *fit, double weeks, size_t re
 {
     const double *p = fit->parameters;
     double length = log1p(weeks / p[BETA]);
-    double value = exp(clv_log_nbd(p[R], p[ALPHA], weeks, repeats) - p[S] * length);
+    double ways = clv_log_ways(p[R], repeats);
+    double value = exp(clv_log_nbd(ways, p[R], p[ALPHA], weeks, repeats) - p[S] * length);
     size_t pieces = (size_t)ceil(length * (2 + p[S] + sqrt((double)repeats))) + 1;
     double half = 0.5 * length / (double)pieces;
     for (size_t i = 0; i < pieces; i++)
@@ -247,7 +248,7 @@ double clv_pareto_probability(const struct clv_fit *fit, double weeks, size_t re
                 double u = half * (2 * (double)i + 1 + side * special_node[j]);
                 double t = p[BETA] * expm1(u);
                 value += half * special_weight[j] * p[S] *
-                         exp(clv_log_nbd(p[R], p[ALPHA], t, repeats) - p[S] * u);
+                         exp(clv_log_nbd(ways, p[R], p[ALPHA], t, repeats) - p[S] * u);
             }
     return value;
 }

@@ -192,6 +192,55 @@ static void probabilities_have_mean_and_sum(void **state)
     near(mean, clv_expected_new(&fit, 6), 1e-12);
 }
 
+static void customers_as_in_the_btyd_walkthrough(void **state)
+{
+    (void)state;
+    /* At the parameters that the walkthrough prints; horizon 52 weeks. x = 10, 15, 20, 25 with
+     * t_x = 20, T = 39 is its "increasing frequency paradox". */
+    static const double bgnbd[] = {0.3474606, 0.04283391, 0.004158973, 0.0003583685};
+    static const double pareto[] = {0.7062289, 0.1442396, 0.02250658, 0.00309267};
+    const struct clv_customer c1516 = {26, 216.0 / 7, 31, 0, 1};
+    struct clv_fit fit = fit_of(CLV_BGNBD, 0.2425967, 4.413659, 0.7929869, 2.426164);
+    near(clv_expected_new(&fit, 52), 1.444004, 1e-6);
+    near(clv_expected(&fit, &c1516, 52), 25.75659, 1e-6);
+    near(clv_alive(&fit, &c1516), 0.9688523, 1e-6);
+    for (int i = 0; i < 4; i++) {
+        const struct clv_customer customer = {10 + 5 * i, 20, 39, 0, 1};
+        near(clv_expected(&fit, &customer, 52), bgnbd[i], 1e-6);
+    }
+    fit = fit_of(CLV_PARETONBD, 0.553, 10.580, 0.606, 11.656); /* printed with three decimals */
+    near(clv_expected_new(&fit, 52), 1.473434, 1e-3);
+    near(clv_expected(&fit, &c1516, 52), 25.45647, 1e-3);
+    near(clv_alive(&fit, &c1516), 0.997874, 1e-5);
+    for (int i = 0; i < 4; i++) {
+        const struct clv_customer customer = {10 + 5 * i, 20, 39, 0, 1};
+        near(clv_expected(&fit, &customer, 52), pareto[i], 1e-3);
+    }
+    static const double weeks[] = {0,          0.05077821, 0.09916088, 0.14542507, 0.18979930,
+                                   0.23247466, 0.27361274, 0.31335159, 0.35181024, 0.38909211};
+    fit = fit_of(CLV_PARETONBD, 0.55, 10.56, 0.61, 11.64); /* pnbd.Expectation's example */
+    for (int t = 0; t < 10; t++)
+        assert_true(fabs(clv_expected_new(&fit, t) - weeks[t]) < 6e-9);
+    fit = fit_of(CLV_BGBB, 1.203528, 0.7497260, 0.6567808, 2.783796);
+    const struct clv_customer a = {0, 0, 6, 0, 1}, b = {4, 5, 6, 0, 1};
+    near(clv_expected_new(&fit, 10), 3.179805, 1e-6);
+    near(clv_expected(&fit, &a, 10), 0.1302169, 1e-6);
+    near(clv_expected(&fit, &b, 10), 3.627858, 1e-6);
+}
+
+static void bgbb_discounted_is_the_closed_sum(void **state)
+{
+    (void)state;
+    /* Eq. 14 with its 2F1(1, d+n+1; g+d+n+1; 1/(1+d)) as a plain series. */
+    struct clv_fit fit = fit_of(CLV_BGBB, 1.20, 0.75, 0.66, 2.78);
+    const struct clv_customer customer = {3, 4, 6, 0, 1};
+    double sum = 0;
+    for (double j = 1; j < 2000; j++)
+        sum +=
+            (clv_expected(&fit, &customer, j) - clv_expected(&fit, &customer, j - 1)) / pow(1.1, j);
+    near(clv_discounted(&fit, &customer, log(1.1)), sum, 1e-10);
+}
+
 static void spend_as_in_lifetimes(void **state)
 {
     (void)state;
@@ -415,6 +464,8 @@ int main(void)
         cmocka_unit_test(new_on_the_last_day_says_nothing),
         cmocka_unit_test(probabilities_as_in_btyd),
         cmocka_unit_test(probabilities_have_mean_and_sum),
+        cmocka_unit_test(customers_as_in_the_btyd_walkthrough),
+        cmocka_unit_test(bgbb_discounted_is_the_closed_sum),
         cmocka_unit_test(spend_as_in_lifetimes),
         cmocka_unit_test(sbg_as_in_fader_and_hardie),
         cmocka_unit_test(all_derivatives),

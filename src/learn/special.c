@@ -101,6 +101,19 @@ static double exponential_fraction(double order, double z)
     return value;
 }
 
+/* DLMF 8.19.10, for z < 1 and an order that is no whole number: near one, two of its terms are
+ * large and cancel. */
+static double exponential_series(double order, double z)
+{
+    double sum = 0;
+    double term = 1;
+    for (int k = 0; k == 0 || fabs(term) > 1e-18; k++) {
+        sum += term / (order - 1 - k);
+        term *= -z / (k + 1);
+    }
+    return exp(z) * (tgamma(1 - order) * pow(z, order - 1) + sum);
+}
+
 /* The integral with v = log(1 + u), in pieces that change by at most about e^12. */
 static double exponential_pieces(double order, double z)
 {
@@ -121,7 +134,10 @@ static double exponential_pieces(double order, double z)
 
 double special_exponential_integral(double order, double z)
 {
-    return z >= 1 ? exponential_fraction(order, z) : exponential_pieces(order, z);
+    if (z >= 1)
+        return exponential_fraction(order, z);
+    bool whole = fabs(order - round(order)) < 0.01;
+    return whole ? exponential_pieces(order, z) : exponential_series(order, z);
 }
 
 /* --- the mean over a beta distribution -------------------------------------------------------- */
