@@ -1,12 +1,19 @@
 // labels.mjs - every field that a report prints has a label in Chinese (src/base/text.def, F_NAME): the fields are taken from
 // --json, and none of their names may stand in the terminal's form of the same report.
-import { Golden, file, run } from './lib.mjs';
+import { Golden, file, purchases, run } from './lib.mjs';
 
 const golden = new Golden();
+const bought = `id,date,price\n${purchases()}`;
 
 // [arguments, content of {file}]: each report at least once, with every kind of block that it can print.
 const samples = [
   ['report table --file {file} --columns buyer=id', 'id,day,note,none\n1,2024-01-01,x,\n2,2024-01-02,y,\n3,soon,y,\n'],
+  ['report clv --transactions {file} --calibration-end 2024-05-15', bought],
+  ['report clv --transactions {file} --calibration-end 2024-05-15 --model mbgnbd', bought],
+  ['report clv --transactions {file} --model paretonbd', `${bought},2024-02-01,1\nc1,2024-02-01,-1\nc1,2099-01-01,1\n`],
+  ['report clv --transactions {file} --model gammagamma --calibration-end 2024-05-15', `${bought}late,2024-05-20,1\n`],
+  ['report clv --customers {file} --model bgbb', 'x,t_x,n,weight\n0,0,6,3464\n1,1,6,1091\n1,4,6,78\n2,2,6,613\n2,6,6,234\n4,5,6,284\n6,6,6,1203\n'],
+  ['report clv --model sbg --survivors 1000,631,468,382,326', ''],
 ];
 
 const frame = new Set(['report', 'bars', 'rows']);
