@@ -484,7 +484,10 @@ static void a_day_in_parts_answers_like_a_whole_one(void **state)
     assert_known(f, 20500, 40000, false);
     clean_dedup_stats(f->dedup, &stats);
     assert_int_equal(stats.ids, 20500);
-    assert_true(stats.memory_bytes < 5 * 1000 * 16 * 4);
+    size_t in_memory = 0;
+    for (size_t i = 0; i < f->dedup->days_count; i++)
+        in_memory += f->dedup->days[i]->set != NULL;
+    assert_in_range(in_memory, 1, 2); /* the last part of each of the two days */
 
     restart(f, buf_view(&f->lengths));
     add_range(f, 0, 20500, 1, false);
@@ -512,7 +515,7 @@ static void parts_leave_with_their_day(void **state)
     add_range(f, 350, 1001, 1, true); /* the 1,001st: the first day goes, whole */
     assert_known(f, 0, 350, false);
     assert_known(f, 350, 1001, true);
-    add_range(f, 2000, 2010, 9, true);
+    add_range(f, 2000, 3001, 9, true); /* and the second */
     for (int i = 0; i < 3; i++)
         sync_now(f);
     clean_dedup_settle(f->dedup);

@@ -202,6 +202,7 @@ static void settle_table(struct state_table *table, unsigned generation)
         polite_lock_take_late(&state->lock);
         for (size_t end = i + SLICE; i < end && i < table->flush_count; i++)
             settle_one(table, &table->flush_rows[i], flag_of(generation));
+        state_evict(state); /* what became clean counts: an idle server must not stay above */
         polite_lock_give(&state->lock);
     }
     table->flush_count = 0;

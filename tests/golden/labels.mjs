@@ -8,6 +8,15 @@ const bought = `id,date,price\n${purchases()}`;
 // [arguments, content of {file}]: each report at least once, with every kind of block that it can print.
 const samples = [
   ['report table --file {file} --columns buyer=id', 'id,day,note,none\n1,2024-01-01,x,\n2,2024-01-02,y,\n3,soon,y,\n'],
+  ['report experiment --data {file}', 'variation,metric\na,1\na,0\nb,1\nb,0\n,1\n'],
+  ['report experiment --data {file} --test sequential --side less --cuped --absolute --target 1', 'variation,metric,covariate\na,1,1\na,5,2\nb,3,1\nb,7,4\nc,3,3\nc,3,3\n'],
+  ['report experiment --counts a=100:10,b=0:0,c=90:12 --test bayes', ''],
+  ['report experiment --counts a=100:10,b=90:12 --test z --absolute', ''],
+  ['report experiment --data {file}', 'variation,metric,denominator\na,-1,1\na,1,2\nb,3,1\nb,7,4\n'],
+  ['report experiment --data {file}', 'variation,metric,denominator\na,1,0\na,2,0\nb,3,1\nb,7,4\n'],
+  ['report power --baseline 0.2 --effect 0.05 --power 0.8 --looks 2', ''],
+  ['report power --effect 0.5 --power 0.8', ''],
+  ['report power --baseline 0.2 --effect 0.05 --n 800 --method arcsine', ''],
   ['report clv --transactions {file} --calibration-end 2024-05-15', bought],
   ['report clv --transactions {file} --calibration-end 2024-05-15 --model mbgnbd', bought],
   ['report clv --transactions {file} --model paretonbd', `${bought},2024-02-01,1\nc1,2024-02-01,-1\nc1,2099-01-01,1\n`],
