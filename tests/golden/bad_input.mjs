@@ -2,7 +2,7 @@
 // that says what was left out; never a crash, never a silent cut.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { Golden, file, run, work } from './lib.mjs';
+import { Golden, file, purchases, run, work } from './lib.mjs';
 
 const golden = new Golden();
 const folder = join(work, 'a folder');
@@ -19,6 +19,7 @@ const commands = [
   { args: 'report rfm --transactions {file}', good: 'id,date,Price\n1,2024-01-01,2.5\n' },
   { args: 'report rfm --customers {file}', good: 'id,orders,revenue,recency_days\n1,2,2.5,7\n' },
   { args: 'report uplift --score s --data {file}', good: 'treatment,outcome,s\n1,0,2.5\n' },
+  { args: 'report clv --transactions {file}', good: 'id,date\n1,2024-01-01\n' },
 ];
 
 const visits = 'user_id,time,event,amount\nu,2026-11-24 10:00,view,\nu,2026-11-24 10:00,cart,5\n,2026-11-24,cart,1\nv,2026-11-25,view,x\n';
@@ -161,6 +162,39 @@ const rows = [
   ['uplift: nothing to learn from', 'report uplift --data {file} --features s', 'treatment,outcome,s\n1,0,2\n0,0,3\n', 1, /could not learn from the treated rows: .*none have the outcome/],
   ['uplift: the outcome as a feature', 'report uplift --data {file} --features outcome', 'treatment,outcome,s\n1,0,2\n', 1, /outcome is the treatment or the outcome/],
   ['uplift: k above 1', 'report uplift --data {file} --score s --k 30', 'treatment,outcome,s\n1,0,2\n0,0,3\n', 1, /k must be above 0, at most 1/],
+  ['clv: fewer customers than parameters', 'report clv --transactions {file}', 'id,date\n1,2024-01-01\n1,2024-02-01\n2,2024-01-01\n', 1,
+    /could not fit bgnbd: 2 customers for 4 parameters/],
+  ['clv: nobody came back', 'report clv --transactions {file} --model paretonbd', `id,date\n${[1, 2, 3, 4, 5].map((i) => `${i},2024-01-0${i}\n`).join('')}`, 1,
+    /could not fit paretonbd: no customer has bought again/],
+  ['clv: all on the last day (T = 0)', 'report clv --transactions {file}', `id,date\n${[1, 2, 3, 4, 5].map((i) => `${i},2024-01-05\n`).join('')}`, 1,
+    /no customer has bought again/],
+  ['clv: no maximum', 'report clv --customers {file}', 'x,t_x,T,weight\n2,30,30,500\n', 1, /could not fit bgnbd: .*\n +Take a longer calibration/],
+  ['clv: negative amounts and future days are left out', 'report clv --transactions {file} --json',
+    `id,date,price\n${purchases()}7,2024-02-01,-20\n8,2099-01-01,20\n,2024-02-01,3\n`, 0,
+    /"left_out":\[\{"reason":"no_customer","rows":1\},\{"reason":"negative_amount","rows":1\},\{"reason":"future_date","rows":1\}\]/],
+  ['clv: who first came after the calibration is left out', 'report clv --transactions {file} --calibration-end 2024-06-30 --json',
+    `id,date,price\n${purchases()}late,2024-07-05,20\nlate,2024-07-09,20\n`, 0, /"reason":"first_purchase_after_calibration","customers":1\}/],
+  ['clv: a calibration that ends in the future', 'report clv --transactions {file} --calibration-end 2999-01-01', 'id,date\n1,2024-01-01\n', 1,
+    /the calibration's end 2999-01-01 is in the future/],
+  ['clv: a calibration before the first purchase', 'report clv --transactions {file} --calibration-end 2001-01-01', 'id,date\n1,2024-01-01\n', 1,
+    /2001-01-01 is before the first purchase/],
+  ['clv: a calibration end that is no day', 'report clv --transactions {file} --calibration-end soon', 'id,date\n1,2024-01-01\n', 1, /"soon" is no day like/],
+  ['clv: no purchase that counts', 'report clv --transactions {file}', 'id,date,price\n1,2024-01-01,-5\n', 1, /the file has no purchase that counts/],
+  ['clv: a wrong century', 'report clv --transactions {file}', 'id,date\n1,0100-01-01\n1,2024-01-01\n', 1, /702726 days between/],
+  ['clv: a day that is none', 'report clv --transactions {file}', 'id,date\n1,2024-01-01\n1,soon\n', 1, /line 3, column date: "soon" is no time/],
+  ['clv: an amount that is none', 'report clv --transactions {file}', 'id,date,price\n1,2024-01-01,NaN\n', 1, /line 2, column price: "NaN" is no number/],
+  ['clv: negative mean amount', 'report clv --customers {file}', 'x,t_x,T,zbar\n2,30,30,-5\n', 1, /line 2, column zbar: -5 is less than 0/],
+  ['clv: a last purchase after the end', 'report clv --customers {file}', 'x,t_x,T\n2,30,30\n1,31,30\n', 1, /line 3, column x: the last purchase is after the end/],
+  ['clv: half a purchase', 'report clv --customers {file}', 'x,t_x,T\n2.5,30,30\n', 1, /line 2, column x: repeat purchases are no whole number/],
+  ['clv: repeats without recency', 'report clv --customers {file}', 'x,t_x,T\n2,0,30\n', 1, /line 2, column x: repeat purchases, but none after the first/],
+  ['clv: no whole opportunities', 'report clv --customers {file} --model bgbb', 'x,t_x,T\n1,1.5,3\n', 1, /line 2, column x: no whole numbers with x <= t_x <= n/],
+  ['clv: no amounts for gamma-gamma', 'report clv --customers {file} --model gammagamma', 'x,t_x,T\n1,1,3\n', 1, /no column for spend; it has: x, t_x, T/],
+  ['clv: no such model', 'report clv --customers {file} --model pareto', 'x,t_x,T\n1,1,3\n', 1, /"pareto" is no model of customer value\n +Models: bgnbd/],
+  ['clv: two inputs', 'report clv --customers {file} --transactions {file}', 'x\n', 1, /needs one of --transactions FILE, --customers FILE, --survivors LIST/],
+  ['clv: no discount', 'report clv --customers {file} --discount 0', 'x,t_x,T\n1,1,3\n', 1, /the yearly discount 0 is not above 0/],
+  ['clv: survivors that are no list', 'report clv --model sbg --survivors 1000,900,x', '', 1, /is no list of numbers like 1000,869,743 \(at place 3\)/],
+  ['clv: survivors that rise', 'report clv --model sbg --survivors 1000,900,950', '', 1, /survivors must fall and not be negative, but number 3 is 950/],
+  ['clv: nobody left', 'report clv --model sbg --survivors 9,9,9', '', 1, /could not fit sbg: nobody left/],
 ];
 
 const generic = ({ args, good }) => {

@@ -1,8 +1,9 @@
 // labels.mjs - every field that a report prints has a label in Chinese (src/base/text.def, F_NAME): the fields are taken from
 // --json, and none of their names may stand in the terminal's form of the same report.
-import { Golden, file, run } from './lib.mjs';
+import { Golden, file, purchases, run } from './lib.mjs';
 
 const golden = new Golden();
+const bought = `id,date,price\n${purchases()}`;
 
 // [arguments, content of {file}]: each report at least once, with every kind of block that it can print.
 const samples = [
@@ -26,6 +27,12 @@ const samples = [
   ['report rfm --transactions {file} --clean --each --analysis-date 2024-02-02', 'id,date,Price\n1,2024-01-01,2\n2,2024-03-01,9\n3,2024-01-05,-1\n'],
   ['report uplift --data {file} --score s --treated A --control B', 'treatment,outcome,s\nA,0,2\nA,1,4\nB,1,3\nB,0,1\nC,1,3\n'],
   ['report uplift --data {file} --features s', 'treatment,outcome,s\n1,0,2\n1,1,4\n0,1,3\n0,0,1\n1,1,2\n1,1,4\n0,0,3\n0,0,1\n'],
+  ['report clv --transactions {file} --calibration-end 2024-05-15', bought],
+  ['report clv --transactions {file} --calibration-end 2024-05-15 --model mbgnbd', bought],
+  ['report clv --transactions {file} --model paretonbd', `${bought},2024-02-01,1\nc1,2024-02-01,-1\nc1,2099-01-01,1\n`],
+  ['report clv --transactions {file} --model gammagamma --calibration-end 2024-05-15', `${bought}late,2024-05-20,1\n`],
+  ['report clv --customers {file} --model bgbb', 'x,t_x,n,weight\n0,0,6,3464\n1,1,6,1091\n1,4,6,78\n2,2,6,613\n2,6,6,234\n4,5,6,284\n6,6,6,1203\n'],
+  ['report clv --model sbg --survivors 1000,631,468,382,326', ''],
 ];
 
 const frame = new Set(['report', 'bars', 'rows']);
