@@ -1,10 +1,11 @@
 /* clean_dedup_open.c - the index as it stood at a flush of the state.
  *
  * The flush stored a text: "v2 [cut=DAY] DAY[.PART]:COUNT:SUM …", days since 1970, oldest first
- * ("v1" had no parts). Each part of a day is either whole in the sorted file with that very count and sum, or its day file is cut to
- * the count, loaded, and its sum compared. Everything newer than the text is removed: the journal
- * decides it again. Nothing is taken over that the text does not name, so a crash between a sync
- * and the flush that should have stored its text leaves no trace. */
+ * ("v1" had no parts). Each part of a day is either whole in the sorted file with that very count
+ * and sum, or its day file is cut to the count, loaded, and its sum compared. Everything newer than
+ * the text is removed: the journal decides it again. Nothing is taken over that the text does not
+ * name, so a crash between a sync and the flush that should have stored its text leaves no trace.
+ */
 #include "clean/dedup_int.h"
 
 #include <dirent.h>
@@ -112,8 +113,7 @@ static bool day_of_name(const char *name, struct clean_day_count *ret_day)
     if (!str_is(s, ".keys") && (!take(&s, STR(".")) || !take_uint(&s, &part) || part == 0 ||
                                 part >= CLEAN_DAYS_MAX || !str_is(s, ".keys")))
         return false;
-    *ret_day =
-        (struct clean_day_count){.day = (uint32_t)(us / US_PER_DAY), .part = (uint32_t)part};
+    *ret_day = (struct clean_day_count){.day = (uint32_t)(us / US_PER_DAY), .part = (uint32_t)part};
     return true;
 }
 

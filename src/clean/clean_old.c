@@ -204,7 +204,7 @@ static enum status read_header(struct clean_old *old, uint32_t *ret_bloom_crc, s
     uint32_t crc = header.crc;
     header.crc = 0;
     memcpy(bytes, &header, sizeof header);
-    if (memcmp(header.magic, magic, sizeof magic) != 0 || 
+    if (memcmp(header.magic, magic, sizeof magic) != 0 ||
         (header.version != VERSION && header.version != VERSION_OLD))
         return unusable(err, "another version");
     if (crc32c(0, bytes, sizeof bytes) != crc || header.days_count > CLEAN_DAYS_MAX)

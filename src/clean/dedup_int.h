@@ -9,8 +9,9 @@
 
 #define DEDUP_LOCKS 64
 #define DEDUP_GRACE_DAYS 3 /* files outlive the window by this: an older snapshot still opens */
-#define DEDUP_PART_IDS UINT64_C(4000000)       /* of a day in memory: 100 MB */
-#define DEDUP_PENDING_MAX UINT64_C(8000000)    /* ids that ought to leave memory before a sync waits */
+#define DEDUP_PART_IDS UINT64_C(4000000)    /* of a day in memory: 100 MB */
+#define DEDUP_PENDING_MAX UINT64_C(8000000) /* ids that ought to leave memory before a sync waits  \
+                                             */
 #define DEDUP_LENGTHS_BYTES ((size_t)16 << 10) /* 256 parts of at most 40 characters */
 
 /* One received day that is remembered, or a part of one that has very many ids. */

@@ -491,7 +491,8 @@ static void a_day_in_parts_answers_like_a_whole_one(void **state)
 
     restart(f, buf_view(&f->lengths));
     add_range(f, 0, 20500, 1, false);
-    /* Cut back into the middle of the day: the sorted file's parts of it are dead, the files rule. */
+    /* Cut back into the middle of the day: the sorted file's parts of it are dead, the files rule.
+     */
     restart(f, buf_view(&before));
     assert_known(f, 0, 11500, true);
     assert_known(f, 11500, 20500, false);

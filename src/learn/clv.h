@@ -80,8 +80,7 @@ const char *clv_customer_check(enum clv_model model, const struct clv_customer *
 double clv_log_likelihood(enum clv_model model, const double *parameters,
                           const struct clv_customer *customers, size_t customers_count);
 
-/* --- the purchase models: BG/NBD, MBG/NBD, Pareto/NBD, BG/BB ------------------------------------
- */
+/* --- the purchase models: BG/NBD, MBG/NBD, Pareto/NBD, BG/BB ---------------------------------- */
 
 /* The probability that the customer has not left: at `age`; BG/BB: at opportunity n + 1. */
 double clv_alive(const struct clv_fit *fit, const struct clv_customer *customer);
@@ -103,15 +102,13 @@ double clv_discounted_alive(const struct clv_fit *fit, const struct clv_customer
 /* P(exactly `repeats` repeat purchases in the first `weeks`). */
 double clv_probability(const struct clv_fit *fit, double weeks, size_t repeats);
 
-/* --- gamma-gamma --------------------------------------------------------------------------------
- */
+/* --- gamma-gamma ------------------------------------------------------------------------------ */
 
 /* The expected mean amount of one purchase of this customer; without repeats the population's. Not
  * finite where the fitted distribution has no mean (q <= 1 and no repeats). */
 double clv_spend(const struct clv_fit *fit, double repeats, double spend);
 
-/* --- sBG ----------------------------------------------------------------------------------------
- */
+/* --- sBG -------------------------------------------------------------------------------------- */
 
 /* survivors[0] customers at the start, survivors[t] after t renewals; falling. ST_INVALID as
  * clv_fit. */

@@ -19,8 +19,7 @@
 #define WEEKS_PER_YEAR 52.0 /* as the sources count */
 #define HORIZON_MAX 100000.0
 
-/* --- pieces of the object ----------------------------------------------------------------------
- */
+/* --- pieces of the object --------------------------------------------------------------------- */
 
 void clv_put_parameters(struct buf *json, const struct clv_fit *fit)
 {

@@ -280,8 +280,7 @@ static void sbg_as_in_fader_and_hardie(void **state)
     assert_true(fabs(fit.parameters[1] - 1.182042) < 2e-6);
 }
 
-/* --- derivatives and fits ----------------------------------------------------------------------
- */
+/* --- derivatives and fits --------------------------------------------------------------------- */
 
 static void derivatives_are_those_of_the_value(enum clv_model model, optimise_function *function,
                                                const double *at, const struct clv_customer *rows,

@@ -18,7 +18,7 @@
 #include "state_sql.h"
 
 #define CACHE_BYTES_DEFAULT ((size_t)512 << 20)
-#define EVICT_STEPS 32       /* per breath: a few µs, more than one event can load */
+#define EVICT_STEPS 32 /* per breath: a few µs, more than one event can load */
 #define EVICT_STEPS_ABOVE 512
 #define EVICT_STEPS_FAR 4096 /* when far above the bound */
 #define FILE_KEY_BYTES 16

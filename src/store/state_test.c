@@ -247,8 +247,8 @@ static void flush_position_is_all_or_nothing(void **unused)
     state_close(o.state);
 }
 
-/* Whoever stops folding after a flush must not stay above the bound: what the flush made clean counts
- * at once. */
+/* Whoever stops folding after a flush must not stay above the bound: what the flush made clean
+ * counts at once. */
 static void a_flush_alone_evicts_down_to_the_bound(void **unused)
 {
     (void)unused;

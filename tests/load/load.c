@@ -412,7 +412,8 @@ static void print_result(double cpu)
         comma = ",";
     }
     printf("},\"seconds\":%.3f,\"rate\":%.0f,\"latency_ms\":", seconds,
-           in_time_us > first_us ? (double)acked_in_time * 1e6 / (double)(in_time_us - first_us) : 0);
+           in_time_us > first_us ? (double)acked_in_time * 1e6 / (double)(in_time_us - first_us)
+                                 : 0);
     meter_print(&meter, stdout);
     printf(",\"started_us\":%lld,\"ended_us\":%lld,\"client_cpu_s\":%.3f,\"client_us_per_event\":%."
            "3f}\n",
