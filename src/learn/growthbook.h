@@ -91,7 +91,8 @@ struct growthbook_feature {
     struct str rule_id;
     int64_t rule;                                   /* its index, or -1 */
     const struct growthbook_experiment *experiment; /* or NULL */
-    struct growthbook_result result;                /* when there is an experiment */
+    struct str experiment_key;
+    struct growthbook_result result; /* when there is an experiment */
 };
 
 /* One rule that was looked at, in the order of looking; prerequisites are among them. */

@@ -141,6 +141,7 @@ static enum growthbook_why experiment(const struct step *step, struct growthbook
     feature->value = feature->result.value;
     feature->source = GROWTHBOOK_SOURCE_EXPERIMENT;
     feature->experiment = e;
+    feature->experiment_key = e->key;
     return feature->result.why;
 }
 

@@ -48,7 +48,7 @@ bool js_truthy(yyjson_val *value)
 static size_t shortest(double v, char digits[20], int *ret_exponent)
 {
     char text[NUMBER_BYTES_MAX];
-    for (int precision = 14; precision <= 16; precision++) {
+    for (int precision = 0; precision <= 16; precision++) {
         snprintf(text, sizeof text, "%.*e", precision, v);
         if (strtod(text, NULL) == v)
             break;
@@ -75,6 +75,10 @@ static void put_number(struct buf *out, double v)
 {
     char digits[20];
     int exponent;
+    if (v == trunc(v) && fabs(v) < 1e15) { /* nearly all ids */
+        buf_fmt(out, "%.0f", v == 0 ? 0 : v);
+        return;
+    }
     if (v < 0)
         buf_char(out, '-');
     size_t n = shortest(fabs(v), digits, &exponent);
@@ -108,10 +112,7 @@ static void put_string(struct buf *out, yyjson_val *value)
         buf_str(out, json_str(value));
         return;
     case YYJSON_TYPE_NUM:
-        if (yyjson_get_num(value) == 0)
-            buf_char(out, '0');
-        else
-            put_number(out, yyjson_get_num(value));
+        put_number(out, yyjson_get_num(value));
         return;
     case YYJSON_TYPE_BOOL:
         buf_text(out, yyjson_get_bool(value) ? "true" : "false");
