@@ -1,7 +1,7 @@
 /* growthbook_regex.c - a regular expression from a payload, tried on a text from a person.
  *
  * Both sides are untrusted: the expression may backtrack for ever and the text may be long. PCRE2
- * counts its own steps and stops (ADR 0008). It cannot say how many it took, so a match first gets
+ * counts its own steps and stops (ADR 0009). It cannot say how many it took, so a match first gets
  * few and is charged for them; only one that needs more gets many, and is charged for all.
  *
  * The options make PCRE2 read what JavaScript reads: \uXXXX, [] and [^], $ at the very end only, a

@@ -7,6 +7,10 @@ const golden = new Golden();
 // [arguments, content of {file}]: each report at least once, with every kind of block that it can print.
 const samples = [
   ['report table --file {file} --columns buyer=id', 'id,day,note,none\n1,2024-01-01,x,\n2,2024-01-02,y,\n3,soon,y,\n'],
+  ['feature {file}', JSON.stringify({ attributes: { id: '1' }, url: 'http://a.b/c', features: { f: { rules: [{ variations: [0, 1] }] } },
+    experiments: [{ key: 'k', variations: [{}, { urlRedirect: 'http://a.b/d' }], weights: [0, 1],
+      urlPatterns: [{ type: 'simple', pattern: '/c' }] }] })],
+  ['bucket --hash-seed s --value 1', ''],
 ];
 
 const frame = new Set(['report', 'bars', 'rows']);
