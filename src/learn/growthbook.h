@@ -10,8 +10,9 @@
  * regular expressions are bounded, and what is malformed never passes a condition.
  *
  * Differences from the JavaScript SDK: an exception there is a condition that does not pass here;
- * regular expressions are Unicode-aware (JavaScript's flag u), by PCRE2; a URL's host must be
- * ASCII; lower case is per character; keys of equal objects must stand in the same order.
+ * regular expressions see characters, not code units, and read \u{41} (as with JavaScript's flag
+ * u); a URL's host must be ASCII; lower case is per character; keys of equal objects must stand in
+ * the same order; of two members of one name the first counts.
  *
  * Ownership: results borrow from payload, person and arena. Depends on: base (json, arena). Called
  * by: app, the API, journeys. */

@@ -35,6 +35,67 @@ static int try_match(pcre2_code *code, struct str subject, uint32_t steps)
     return found;
 }
 
+/* Where "(" opens what JavaScript does not have: verbs, comments, recursion, atomic groups, options
+ * for the rest. With a colon, as in (?i:a), it does. */
+static bool is_foreign_group(struct str pattern, size_t at)
+{
+    size_t i = at + 2;
+    if (at + 1 < pattern.n && pattern.p[at + 1] == '*')
+        return true;
+    if (i >= pattern.n || pattern.p[at + 1] != '?' || strchr(":=!<", pattern.p[i]) != NULL)
+        return false;
+    while (i < pattern.n && strchr("ims-", pattern.p[i]) != NULL)
+        i++;
+    return i == pattern.n || pattern.p[i] != ':';
+}
+
+/* A backslash and what stands behind it, as both languages read it. */
+static void put_escape(struct buf *out, char escaped)
+{
+    bool is_letter = (escaped | 0x20) >= 'a' && (escaped | 0x20) <= 'z';
+    if (!is_letter || strchr("bBcdDfknrsStuvwWx", escaped) != NULL)
+        buf_char(out, '\\');
+    buf_char(out, escaped);
+}
+
+static bool is_class_escape(struct str pattern, size_t at)
+{
+    return at + 1 < pattern.n && pattern.p[at] == '\\' &&
+           strchr("dDsSwW", pattern.p[at + 1]) != NULL;
+}
+
+/* What Perl reads otherwise is written so that both read the same: a letter that is no escape in
+ * JavaScript stands for itself; inside a class [ is nothing special, nor is a hyphen beside \w.
+ * False for what JavaScript refuses and Perl would not. */
+static bool translate(struct str pattern, struct buf *out)
+{
+    bool in_class = false, was_quantifier = false, beside = false; /* a class escape */
+    for (size_t i = 0; i < pattern.n; i++) {
+        char c = pattern.p[i];
+        bool is_quantifier = false;
+        if (c == '\\') {
+            beside = is_class_escape(pattern, i);
+            if (++i == pattern.n)
+                return false;
+            put_escape(out, pattern.p[i]);
+        } else if (in_class) {
+            if (c == '[' || (c == '-' && (beside || is_class_escape(pattern, i + 1))))
+                buf_char(out, '\\');
+            buf_char(out, c);
+            in_class = c != ']';
+            beside = false;
+        } else {
+            if ((c == '(' && is_foreign_group(pattern, i)) || (c == '+' && was_quantifier))
+                return false;
+            is_quantifier = strchr("*+?", c) != NULL && (i == 0 || pattern.p[i - 1] != '(');
+            in_class = c == '[';
+            buf_char(out, c);
+        }
+        was_quantifier = is_quantifier;
+    }
+    return true;
+}
+
 static pcre2_code *compile(struct str pattern, bool no_case)
 {
     int error;
@@ -48,8 +109,13 @@ static pcre2_code *compile(struct str pattern, bool no_case)
     pcre2_set_compile_extra_options(context, PCRE2_EXTRA_ALT_BSUX);
     pcre2_set_parens_nest_limit(context, NEST_MAX);
     pcre2_set_newline(context, PCRE2_NEWLINE_ANYCRLF);
-    pcre2_code *code =
-        pcre2_compile((PCRE2_SPTR)pattern.p, pattern.n, options, &error, &at, context);
+    pcre2_code *code = NULL;
+    struct buf text;
+    buf_init(&text, 2 * PATTERN_BYTES_MAX + 1);
+    if (translate(pattern, &text))
+        code = pcre2_compile((PCRE2_SPTR)(text.n == 0 ? "" : text.p), text.n, options, &error, &at,
+                             context);
+    buf_done(&text);
     pcre2_compile_context_free(context);
     return code;
 }

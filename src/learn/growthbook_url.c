@@ -199,7 +199,9 @@ static bool url_read(struct growthbook_session *session, struct str text, const 
         return false;
     if (!is_absolute)
         url->scheme = STR("https");
-    if (is_absolute || (text.n >= 2 && is_slash(text.p[0]) && is_slash(text.p[1]))) {
+    /* "https:/path" is relative to a base that is https too. */
+    bool is_relative = !is_absolute || (base_host != NULL && str_is(url->scheme, "https"));
+    if (!is_relative || (text.n >= 2 && is_slash(text.p[0]) && is_slash(text.p[1]))) {
         while (text.n > 0 && is_slash(text.p[0]))
             text.p++, text.n--;
         if (!authority_read(session->arena, upto(&text, "/\\?#"), url))
