@@ -6,8 +6,8 @@
  * of that language included. Source: GrowthBook's public SDK documentation, specification 0.8.0,
  * and the 517 cases of its JavaScript SDK, all of which are a test here.
  *
- * Payload and attributes come from outside. Whatever they hold, an evaluation ends: work, depth and
- * regular expressions are bounded, and what is malformed never passes a condition.
+ * Payload and attributes come from outside: work, depth and expressions are bounded, and what is
+ * malformed never passes a condition.
  *
  * Differences from the JavaScript SDK: an exception there is a condition that does not pass here;
  * regular expressions see characters, not code units, and read \u{41} (as with JavaScript's flag
@@ -44,8 +44,7 @@ struct growthbook_person {
     struct str url;
     yyjson_val *forced_variations; /* {"experiment": 1} */
     yyjson_val *forced_values;     /* {"feature": value} */
-    yyjson_val *sticky;            /* {"id||1": {"attributeName", "attributeValue",
-                                      "assignments": {"experiment__0": "variation key"}}} */
+    yyjson_val *sticky;            /* {"id||1": {…, "assignments": {"experiment__0": "key"}}} */
     bool is_sticky;                /* keep and use sticky buckets */
     bool is_disabled, is_qa;
 };
@@ -123,12 +122,10 @@ struct growthbook_session {
 void growthbook_begin(struct growthbook_session *session, const struct growthbook *book,
                       const struct growthbook_person *person, struct arena *arena);
 
-/* ST_TOO_LARGE when the payload asks for more work than the limits above allow. An unknown feature
- * is a result (its source says so). */
+/* ST_TOO_LARGE: more work than the limits above allow. An unknown feature is a result. */
 MUST_USE enum status growthbook_feature(struct growthbook_session *session, struct str key,
                                         struct growthbook_feature *ret_feature, struct err *err);
-/* An experiment on its own, as it stands in `experiments`. ST_INVALID when it is no object with
- * variations. */
+/* An experiment as it stands in `experiments`. ST_INVALID when it has no variations. */
 MUST_USE enum status growthbook_run(struct growthbook_session *session, yyjson_val *experiment,
                                     struct growthbook_result *ret_result, struct err *err);
 /* The payload's experiments that can redirect, in their order, until one does: *ret_url is where
@@ -145,8 +142,7 @@ MUST_USE enum status growthbook_condition(yyjson_val *attributes, yyjson_val *co
 MUST_USE enum status growthbook_decrypt(struct str sealed, struct str key, struct buf *ret_text,
                                         struct err *err);
 
-/* Results as the SDKs write them (camelCase), so that a client of GrowthBook's remote evaluation
- * can read them. */
+/* Results as the SDKs write them. */
 void growthbook_put_feature(struct buf *json, const struct growthbook_feature *feature,
                             struct str key);
 void growthbook_put_result(struct buf *json, const struct growthbook_result *result,
