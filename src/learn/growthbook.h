@@ -30,8 +30,7 @@
 /* A parsed payload; read-only, so any number of threads may evaluate it. */
 struct growthbook;
 
-/* JSON text, with the encrypted parts opened by `key` (may be empty). ST_INVALID for no JSON, no
- * object, or parts that do not decrypt; ST_TOO_LARGE. */
+/* Encrypted parts are opened by `key` (or empty). ST_INVALID: no JSON object, or a wrong key. */
 MUST_USE enum status growthbook_open(struct str json, struct str key, struct growthbook **ret_book,
                                      struct err *err);
 void growthbook_close(struct growthbook *book);
@@ -65,7 +64,7 @@ struct growthbook_result { /* of an experiment */
     int64_t variation;
     yyjson_val *value;
     struct str hash_attribute;
-    yyjson_val *hash_value; /* NULL: the person has no such attribute */
+    yyjson_val *hash_value; /* NULL: none */
     double bucket;          /* when hash_used */
     bool has_leaf;          /* a contextual bandit chose the weights */
     struct growthbook_weights {
@@ -95,7 +94,7 @@ struct growthbook_feature {
     struct growthbook_result result; /* when there is an experiment */
 };
 
-/* One rule that was looked at, in the order of looking; prerequisites are among them. */
+/* One rule that was looked at; prerequisites are among them. */
 struct growthbook_trace {
     const struct growthbook_trace *next;
     struct str feature;
