@@ -4,8 +4,10 @@
 #include <sched.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 
-#define PAUSE_TURNS_MAX 200
+#define ASIDE_US_MAX 2000
+#define TURNS_PER_LOOK 16
 
 void polite_lock_init(struct polite_lock *lock)
 {
@@ -39,13 +41,27 @@ static bool wanted(struct polite_lock *lock)
     return __atomic_load_n(&lock->waiting, __ATOMIC_RELAXED) > 0;
 }
 
+void polite_lock_take_late(struct polite_lock *lock)
+{
+    int64_t until_us = 0;
+    for (int turns = 1; wanted(lock); turns++) {
+        sched_yield();
+        if (turns % TURNS_PER_LOOK != 0) /* a look at the clock for every turn would be dearer */
+            continue;
+        int64_t now_us = monotonic_us();
+        if (until_us == 0)
+            until_us = now_us + ASIDE_US_MAX;
+        else if (now_us >= until_us)
+            break;
+    }
+    /* Not counted: we are not whom others give way to. */
+    CHECK(pthread_mutex_lock(&lock->mutex) == 0);
+}
+
 void polite_lock_pause(struct polite_lock *lock)
 {
     if (!wanted(lock))
         return;
     polite_lock_give(lock);
-    for (int turns = 0; turns < PAUSE_TURNS_MAX && wanted(lock); turns++)
-        sched_yield();
-    CHECK(pthread_mutex_lock(&lock->mutex) ==
-          0); /* not counted: we are not whom others give way to */
+    polite_lock_take_late(lock);
 }

@@ -20,7 +20,10 @@ void polite_lock_init(struct polite_lock *lock);
 void polite_lock_done(struct polite_lock *lock);
 void polite_lock_take(struct polite_lock *lock);
 void polite_lock_give(struct polite_lock *lock);
-/* The holder of a long job steps aside if anybody waits, and has the lock again when it returns. It
- * gives way to all who wait, but not for ever: at most some 200 turns of the scheduler. */
+/* The next slice of a long job: all who ask go first, but not for ever: at most for 2 ms. A slice
+ * that took the lock like an asker would have it back before the one it was given to is awake. */
+void polite_lock_take_late(struct polite_lock *lock);
+/* The holder of a long job steps aside in the same way if anybody waits, and has the lock again
+ * when it returns. */
 void polite_lock_pause(struct polite_lock *lock);
 #endif

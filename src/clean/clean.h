@@ -57,7 +57,8 @@ struct clean_options {
     const struct hash_key *key; /* of this data directory */
     int64_t window_us;          /* how long message ids are remembered; 0 = 30 days */
     uint64_t ids_max;           /* bound by count too; 0 = 100 million */
-    bool bug_dedup_off_by_one;  /* HEZOU_BUG, test builds only */
+    uint64_t part_ids; /* a day with more leaves memory in parts of so many; 0 = 4 million */
+    bool bug_dedup_off_by_one; /* HEZOU_BUG, test builds only */
 };
 
 /* Open at the store's position: `lengths` is what clean_sync gave at the flush, "" for an empty

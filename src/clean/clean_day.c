@@ -2,6 +2,9 @@
  *
  *   header 16: "hezoukey", u32 version 1, u32 day | keys of 16 bytes, in journal order
  *
+ * A day with very many ids is several files: all but the last are full and leave memory for the
+ * sorted file before the day is over.
+ *
  * Journal order is what makes the index exact: the file cut to the length that a flush of the state
  * told is the set of ids as it was at that flush, and what came after is decided again from the
  * journal. So nothing in a file is ever changed, only appended or cut. */
@@ -39,10 +42,11 @@ static uint64_t offset_of(uint64_t keys)
     return CLEAN_KEYS_HEADER_BYTES + keys * CLEAN_KEY_BYTES;
 }
 
-struct clean_day *clean_day_new(uint32_t day)
+struct clean_day *clean_day_new(uint32_t day, uint32_t part)
 {
     struct clean_day *d = mem_zero(sizeof *d);
     d->day = day;
+    d->part = part;
     d->fd = -1;
     buf_init(&d->pending, PENDING_MAX);
     return d;
@@ -65,7 +69,7 @@ static enum status day_open(struct clean_dedup *dedup, struct clean_day *day, in
     char path[4096];
     if (day->fd >= 0)
         return ST_OK;
-    clean_day_path(dedup->folder, day->day, path, sizeof path);
+    clean_day_path(dedup->folder, day->day, day->part, path, sizeof path);
     return disk_open(dedup->disk, path, O_RDWR | flags, &day->fd, err);
 }
 

@@ -3,7 +3,8 @@
  * Each received day is an append-only file of keys in journal order (clean_day.c). Today, yesterday
  * and whatever is not yet in the sorted file are also sets in memory (clean_set.c); the rest is one
  * sorted file behind a filter (clean_old.c). A stranger, the usual case, costs two or three memory
- * accesses, which clean_dedup_prefetch starts early.
+ * accesses, which clean_dedup_prefetch starts early. A day with very many ids is kept in parts, and
+ * a full part need not wait for its day to grow old: so a flood does not fill the memory.
  *
  * The answer depends on the journal alone. Days begin by the received time of a record, never by
  * the clock; a day leaves the window at the first record that makes it too old, whether or not the
@@ -45,24 +46,41 @@ static pthread_mutex_t *lock_of(struct clean_dedup *dedup, struct hash128 key)
 void clean_dedup_add_day(struct clean_dedup *dedup, struct clean_day *day)
 {
     CHECK(dedup->days_count < CLEAN_DAYS_MAX);
-    CHECK(dedup->days_count == 0 || today_of(dedup)->day < day->day);
+    const struct clean_day *last = today_of(dedup);
+    CHECK(last == NULL || last->day < day->day ||
+          (last->day == day->day && last->part + 1 == day->part));
     dedup->days[dedup->days_count++] = day;
-    dedup->old_alive[day->day & 0xff] = day->in_old;
+    dedup->old_alive[day->day & 0xff] =
+        day->in_old || (day->part > 0 && dedup->old_alive[day->day & 0xff]);
 }
 
-/* The oldest day is no longer remembered; its file waits in `retired`. */
+/* The oldest day is no longer remembered, with all its parts; its files wait in `retired`. */
 static void oldest_drop(struct clean_dedup *dedup)
 {
-    struct clean_day *oldest = dedup->days[0];
+    struct clean_day *parts[CLEAN_DAYS_MAX];
+    uint32_t day = dedup->days[0]->day;
+    uint64_t ids = dedup->ids;
+    size_t count = 0;
+    for (; count < dedup->days_count && dedup->days[count]->day == day; count++) {
+        parts[count] = dedup->days[count];
+        ids -= parts[count]->count;
+    }
     pthread_rwlock_wrlock(&dedup->shape);
-    dedup->days_count--;
-    memmove(dedup->days, dedup->days + 1, dedup->days_count * sizeof dedup->days[0]);
-    dedup->old_alive[oldest->day & 0xff] = false;
-    __atomic_store_n(&dedup->ids, dedup->ids - oldest->count, __ATOMIC_RELAXED);
+    dedup->days_count -= count;
+    memmove(dedup->days, dedup->days + count, dedup->days_count * sizeof dedup->days[0]);
+    dedup->old_alive[day & 0xff] = false;
+    __atomic_store_n(&dedup->ids, ids, __ATOMIC_RELAXED);
     pthread_rwlock_unlock(&dedup->shape);
-    if (dedup->retired_count < CLEAN_DAYS_MAX) /* else the next open finds the file */
-        dedup->retired[dedup->retired_count++] = oldest->day;
-    clean_day_free(oldest);
+    if (dedup->retired_count < CLEAN_DAYS_MAX) /* else the next open finds the files */
+        dedup->retired[dedup->retired_count++] = day;
+    for (size_t i = 0; i < count; i++)
+        clean_day_free(parts[i]);
+}
+
+/* By the count alone, which the journal decides. */
+static bool is_full(const struct clean_dedup *dedup, const struct clean_day *day)
+{
+    return day->count >= dedup->part_ids;
 }
 
 /* Today is the day of this record; what is now too old goes. */
@@ -70,11 +88,17 @@ static struct clean_day *day_at(struct clean_dedup *dedup, int64_t received_us)
 {
     uint32_t day = received_us < 0 ? 0 : (uint32_t)(received_us / US_PER_DAY);
     struct clean_day *today = today_of(dedup);
-    if (today != NULL && day <= today->day)
-        return today; /* the journal's clock does not go back; if it did, nothing is forgotten */
+    uint32_t part = 0;
+    if (today != NULL && day <= today->day) {
+        /* The journal's clock does not go back; if it did, nothing is forgotten. */
+        if (!is_full(dedup, today))
+            return today;
+        day = today->day;
+        part = today->part + 1;
+    }
     while (dedup->days_count > 0 && dedup->days[0]->day + dedup->window_days < day)
         oldest_drop(dedup);
-    today = clean_day_new(day);
+    today = clean_day_new(day, part);
     today->set = clean_set_new();
     pthread_rwlock_wrlock(&dedup->shape);
     clean_dedup_add_day(dedup, today);
@@ -84,7 +108,7 @@ static struct clean_day *day_at(struct clean_dedup *dedup, int64_t received_us)
 
 static void bound_by_count(struct clean_dedup *dedup)
 {
-    while (dedup->ids > dedup->ids_max && dedup->days_count > 1) {
+    while (dedup->ids > dedup->ids_max && dedup->days[0]->day != today_of(dedup)->day) {
         uint32_t day = dedup->days[0]->day;
         oldest_drop(dedup);
         __atomic_store_n(&dedup->cut_day, day, __ATOMIC_RELAXED);
@@ -186,7 +210,9 @@ bool clean_dedup_known(struct clean_dedup *dedup, struct hash128 key)
 
 static bool is_pending(const struct clean_dedup *dedup, const struct clean_day *day)
 {
-    return !day->in_old && day->count > 0 && day->day + 1 < today_of(dedup)->day;
+    bool old = day->day + 1 < today_of(dedup)->day;
+    return !day->in_old && day->count > 0 &&
+           (old || (day != today_of(dedup) && is_full(dedup, day)));
 }
 
 uint64_t clean_dedup_pending(const struct clean_dedup *dedup)
@@ -228,9 +254,8 @@ void clean_dedup_merge_start(struct clean_dedup *dedup)
         if (!is_pending(dedup, day))
             continue;
         CHECK(day->written == day->count && !day->dirty);
-        merge->adds[merge->adds_count++] =
-            (struct clean_day_count){.day = day->day, .count = day->count, .sum = day->sum};
-        merge->keep[day->day & 0xff] = false;
+        /* Of its day the present file holds nothing that lives, or other parts, which go on. */
+        merge->adds[merge->adds_count++] = clean_day_is(day);
     }
     dedup->merge = merge;
     if (pthread_create(&dedup->merge_thread, NULL, merge_thread, merge) != 0)
@@ -247,7 +272,7 @@ static void merge_adopt(struct clean_dedup *dedup, struct clean_merge *merge)
     dedup->old = merge->ret_old;
     for (size_t i = 0; i < dedup->days_count; i++) {
         struct clean_day *day = dedup->days[i];
-        struct clean_day_count now = {.day = day->day, .count = day->count, .sum = day->sum};
+        struct clean_day_count now = clean_day_is(day);
         if (day->in_old || !clean_old_holds(merge->ret_old, &now))
             continue;
         day->in_old = true;
@@ -291,7 +316,7 @@ static void merge_care(struct clean_dedup *dedup)
 
 static void lengths_put(const struct clean_dedup *dedup, struct buf *lengths)
 {
-    buf_text(lengths, "v1");
+    buf_text(lengths, "v2");
     if (dedup->cut_day != 0)
         buf_fmt(lengths, " cut=%u", dedup->cut_day);
     for (size_t i = 0; i < dedup->days_count; i++) {
@@ -305,10 +330,29 @@ static void lengths_put(const struct clean_dedup *dedup, struct buf *lengths)
             sum -= day->last;
         }
 #endif
-        if (count > 0) /* a day of duplicates only has no file */
-            buf_fmt(lengths, " %u:%llu:%016llx", day->day, (unsigned long long)count,
-                    (unsigned long long)sum);
+        if (count == 0) /* a day of duplicates only has no file */
+            continue;
+        buf_fmt(lengths, " %u", day->day);
+        if (day->part > 0)
+            buf_fmt(lengths, ".%u", day->part);
+        buf_fmt(lengths, ":%llu:%016llx", (unsigned long long)count, (unsigned long long)sum);
     }
+}
+
+/* All files of one day; the first is removed last, so that what a failure leaves is found again. */
+static enum status day_remove(struct clean_dedup *dedup, uint32_t day, struct err *err)
+{
+    char path[4096];
+    uint32_t parts = 0;
+    enum status status = ST_OK;
+    do
+        clean_day_path(dedup->folder, day, ++parts, path, sizeof path);
+    while (access(path, F_OK) == 0);
+    while (status == ST_OK && parts-- > 0) {
+        clean_day_path(dedup->folder, day, parts, path, sizeof path);
+        status = disk_remove(dedup->disk, path, err);
+    }
+    return status;
 }
 
 /* Remove day files that neither of the last two flushes needs. */
@@ -319,13 +363,10 @@ static enum status retired_remove(struct clean_dedup *dedup, struct err *err)
     size_t left = 0;
     for (size_t i = 0; i < dedup->retired_count; i++) {
         uint32_t day = dedup->retired[i];
-        char path[4096];
-        if (status == ST_OK && day + DEDUP_GRACE_DAYS < before) {
-            clean_day_path(dedup->folder, day, path, sizeof path);
-            status = disk_remove(dedup->disk, path, err);
-        } else {
+        if (status == ST_OK && day + DEDUP_GRACE_DAYS < before)
+            status = day_remove(dedup, day, err);
+        else
             dedup->retired[left++] = day;
-        }
     }
     dedup->retired_count = left;
     dedup->oldest_synced[0] = dedup->oldest_synced[1];

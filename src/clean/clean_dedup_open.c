@@ -1,10 +1,11 @@
 /* clean_dedup_open.c - the index as it stood at a flush of the state.
  *
- * The flush stored a text: "v1 [cut=DAY] DAY:COUNT:SUM …", days since 1970, oldest first. Each
- * day is either whole in the sorted file with that very count and sum, or its day file is cut to
- * the count, loaded, and its sum compared. Everything newer than the text is removed: the journal
- * decides it again. Nothing is taken over that the text does not name, so a crash between a sync
- * and the flush that should have stored its text leaves no trace. */
+ * The flush stored a text: "v2 [cut=DAY] DAY[.PART]:COUNT:SUM …", days since 1970, oldest first
+ * ("v1" had no parts). Each part of a day is either whole in the sorted file with that very count
+ * and sum, or its day file is cut to the count, loaded, and its sum compared. Everything newer than
+ * the text is removed: the journal decides it again. Nothing is taken over that the text does not
+ * name, so a crash between a sync and the flush that should have stored its text leaves no trace.
+ */
 #include "clean/dedup_int.h"
 
 #include <dirent.h>
@@ -70,10 +71,10 @@ static bool take(struct str *s, struct str word)
 
 static bool lengths_parse(struct str s, struct lengths *lengths)
 {
-    uint64_t day, count, sum;
+    uint64_t day, part = 0, count, sum;
     if (s.n == 0)
         return true;
-    if (!take(&s, STR("v1")))
+    if (!take(&s, STR("v2")) && !take(&s, STR("v1")))
         return false;
     if (take(&s, STR(" cut="))) {
         if (!take_uint(&s, &day) || day > UINT32_MAX)
@@ -82,27 +83,37 @@ static bool lengths_parse(struct str s, struct lengths *lengths)
     }
     while (s.n > 0) {
         size_t n = lengths->days_count;
+        struct clean_day_count *last = n > 0 ? &lengths->days[n - 1] : NULL;
         if (n == CLEAN_DAYS_MAX || !take(&s, STR(" ")) || !take_uint(&s, &day) ||
+            (take(&s, STR(".")) ? !take_uint(&s, &part) : (part = 0, false)) ||
             !take(&s, STR(":")) || !take_uint(&s, &count) || !take(&s, STR(":")) ||
-            !take_hex(&s, &sum) || day > UINT32_MAX || (n > 0 && day <= lengths->days[n - 1].day))
+            !take_hex(&s, &sum) || day > UINT32_MAX || part >= CLEAN_DAYS_MAX)
             return false;
-        lengths->days[lengths->days_count++] =
-            (struct clean_day_count){.day = (uint32_t)day, .count = count, .sum = sum};
+        bool follows = last != NULL && day == last->day && part == last->part + 1u;
+        if (!follows && (part != 0 || (last != NULL && day <= last->day)))
+            return false;
+        lengths->days[n] = (struct clean_day_count){
+            .day = (uint32_t)day, .part = (uint32_t)part, .count = count, .sum = sum};
+        lengths->days_count++;
     }
     return true;
 }
 
 /* --- the folder ------------------------------------------------------------------------------- */
 
-/* The day of "20261124.keys". */
-static bool day_of_name(const char *name, uint32_t *ret_day)
+/* The day and part of "20261124.keys" or "20261124.1.keys". */
+static bool day_of_name(const char *name, struct clean_day_count *ret_day)
 {
     int64_t us;
+    uint64_t part = 0;
     struct str s = str_of(name);
-    if (s.n != 13 || strcmp(name + 8, ".keys") != 0 || !when_parse((struct str){name, 8}, 0, &us) ||
-        us < 0)
+    if (s.n < 13 || !when_parse((struct str){name, 8}, 0, &us) || us < 0)
         return false;
-    *ret_day = (uint32_t)(us / US_PER_DAY);
+    s = (struct str){name + 8, s.n - 8};
+    if (!str_is(s, ".keys") && (!take(&s, STR(".")) || !take_uint(&s, &part) || part == 0 ||
+                                part >= CLEAN_DAYS_MAX || !str_is(s, ".keys")))
+        return false;
+    *ret_day = (struct clean_day_count){.day = (uint32_t)(us / US_PER_DAY), .part = (uint32_t)part};
     return true;
 }
 
@@ -113,29 +124,37 @@ static enum status remove_name(struct clean_dedup *dedup, const char *name, stru
     return disk_remove(dedup->disk, path, err);
 }
 
-static bool lengths_have(const struct lengths *lengths, uint32_t day)
+static bool lengths_have(const struct lengths *lengths, const struct clean_day_count *day)
 {
     for (size_t i = 0; i < lengths->days_count; i++)
-        if (lengths->days[i].day == day)
+        if (lengths->days[i].day == day->day && lengths->days[i].part == day->part)
             return true;
     return false;
 }
 
-/* Leftovers and days that are newer than the text go; older ones wait for their grace to end. */
+static void retire(struct clean_dedup *dedup, uint32_t day)
+{
+    for (size_t i = 0; i < dedup->retired_count; i++)
+        if (dedup->retired[i] == day)
+            return;
+    if (dedup->retired_count < CLEAN_DAYS_MAX)
+        dedup->retired[dedup->retired_count++] = day;
+}
+
+/* Leftovers and what is newer than the text go; older days wait for their grace to end. */
 static enum status folder_tidy_one(struct clean_dedup *dedup, const struct lengths *lengths,
                                    const char *name, struct err *err)
 {
-    uint32_t day;
+    struct clean_day_count day;
     if (strcmp(name, "old.runs") == 0 || strcmp(name, "old.keys.new") == 0)
         return remove_name(dedup, name, err);
     if (strcmp(name, "old.keys") == 0)
         return lengths->days_count == 0 ? remove_name(dedup, name, err) : ST_OK;
-    if (!day_of_name(name, &day) || lengths_have(lengths, day))
+    if (!day_of_name(name, &day) || lengths_have(lengths, &day))
         return ST_OK;
-    if (lengths->days_count == 0 || day > lengths->days[0].day)
+    if (lengths->days_count == 0 || day.day >= lengths->days[0].day)
         return remove_name(dedup, name, err);
-    if (dedup->retired_count < CLEAN_DAYS_MAX)
-        dedup->retired[dedup->retired_count++] = day;
+    retire(dedup, day.day);
     return ST_OK;
 }
 
@@ -162,7 +181,7 @@ static enum status buried_load(struct clean_dedup *dedup, struct err *err)
 {
     char path[4096];
     uint64_t size = 0;
-    struct clean_day *file = clean_day_new(BURIED_DAY);
+    struct clean_day *file = clean_day_new(BURIED_DAY, 0);
     CHECK((size_t)snprintf(path, sizeof path, "%s/erased.keys", dedup->folder) < sizeof path);
     enum status status = disk_open(dedup->disk, path, O_RDWR | O_CREAT, &file->fd, err);
     if (status == ST_OK)
@@ -198,20 +217,41 @@ static enum status old_load(struct clean_dedup *dedup, struct err *err)
     return status == ST_NOT_FOUND || status == ST_CORRUPT ? ST_OK : status;
 }
 
+/* Entries of the sorted file carry their day and not their part, so they live and die together: all
+ * parts of the day that stand there must be what the text wants. */
+static bool day_in_old(const struct clean_old *old, const struct lengths *lengths, uint32_t day)
+{
+    size_t there = 0, wanted = 0;
+    for (size_t i = 0; old != NULL && i < old->days_count; i++)
+        there += old->days[i].day == day;
+    for (size_t i = 0; old != NULL && i < lengths->days_count; i++)
+        wanted += lengths->days[i].day == day && clean_old_holds(old, &lengths->days[i]);
+    return there > 0 && there == wanted;
+}
+
+/* Is it of the last two days of the text? */
+static bool is_recent(const struct lengths *lengths, uint32_t day)
+{
+    size_t later = 0;
+    for (size_t i = 1; i < lengths->days_count; i++)
+        later += lengths->days[i].day > day && lengths->days[i].day != lengths->days[i - 1].day;
+    return later < 2;
+}
+
 /* A day whose file has outlived its grace (a snapshot older than that) is a window cut short; one
  * of the last two days cannot be missing. */
 static enum status day_restore(struct clean_dedup *dedup, const struct lengths *lengths, size_t i,
                                struct err *err)
 {
     const struct clean_day_count *want = &lengths->days[i];
-    struct clean_day *day = clean_day_new(want->day);
+    struct clean_day *day = clean_day_new(want->day, want->part);
     enum status status = ST_OK;
     day->count = day->written = want->count;
     day->sum = want->sum;
-    day->in_old = dedup->old != NULL && clean_old_holds(dedup->old, want);
+    day->in_old = day_in_old(dedup->old, lengths, want->day) && clean_old_holds(dedup->old, want);
     if (!day->in_old)
         status = clean_day_cut(dedup, day, err);
-    if (status == ST_NOT_FOUND && i + 2 < lengths->days_count) {
+    if (status == ST_NOT_FOUND && !is_recent(lengths, want->day)) {
         clean_day_free(day);
         if (dedup->cut_day < want->day)
             dedup->cut_day = want->day;
@@ -311,6 +351,7 @@ static struct clean_dedup *dedup_new(const struct clean_options *options)
     dedup->folder = memcpy(mem_alloc(n + 1), options->folder, n + 1);
     dedup->window_days = days > CLEAN_WINDOW_DAYS_MAX ? CLEAN_WINDOW_DAYS_MAX : (uint32_t)days;
     dedup->ids_max = options->ids_max > 0 ? options->ids_max : IDS_MAX;
+    dedup->part_ids = options->part_ids > 0 ? options->part_ids : DEDUP_PART_IDS;
     dedup->bug_off_by_one = options->bug_dedup_off_by_one;
     dedup->buried_fd = -1;
     /* The cleaning thread waits for at most one reader, however many the door sends. */

@@ -57,8 +57,8 @@ void clean_set_reserve(struct clean_set *set, uint64_t count);
 /* Which keys a day holds: how many, and the sum of their first halves as a fingerprint, so that two
  * histories of one day with the same count are not taken for each other after a restore. */
 struct clean_day_count {
-    uint32_t day; /* since 1970 */
-    uint32_t reserved;
+    uint32_t day;  /* since 1970 */
+    uint32_t part; /* of that day, from 0; all but the last are full */
     uint64_t count;
     uint64_t sum;
 };
@@ -84,7 +84,7 @@ static inline struct hash128 clean_old_entry(struct hash128 key, uint32_t day)
 MUST_USE enum status clean_old_open(struct disk *disk, const char *folder,
                                     struct clean_old **ret_old, struct err *err);
 void clean_old_close(struct clean_old *old); /* NULL is fine */
-/* Does it hold exactly these keys of that day? */
+/* Does it hold exactly these keys of that part of a day? */
 bool clean_old_holds(const struct clean_old *old, const struct clean_day_count *want);
 /* Is the key there with a day that is alive? */
 MUST_USE enum status clean_old_has(const struct clean_old *old, struct hash128 key,
@@ -131,7 +131,7 @@ struct clean_merge {
 /* The whole work, on any thread: sorted runs, one merge, rename. */
 void clean_merge_run(struct clean_merge *merge);
 
-void clean_day_path(const char *folder, uint32_t day, char *path, size_t n);
+void clean_day_path(const char *folder, uint32_t day, uint32_t part, char *path, size_t n);
 
 /* --- the index -------------------------------------------------------------------------------- */
 

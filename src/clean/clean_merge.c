@@ -22,11 +22,14 @@
 #define RUN_KEYS ((uint64_t)1 << 18)
 #define BUFFER_KEYS 4096u /* 64 KiB */
 
-void clean_day_path(const char *folder, uint32_t day, char *path, size_t n)
+void clean_day_path(const char *folder, uint32_t day, uint32_t part, char *path, size_t n)
 {
     int y, m, d;
+    char number[16] = "";
     when_civil(day, &y, &m, &d);
-    CHECK((size_t)snprintf(path, n, "%s/%04d%02d%02d.keys", folder, y, m, d) < n);
+    if (part > 0)
+        snprintf(number, sizeof number, ".%u", part);
+    CHECK((size_t)snprintf(path, n, "%s/%04d%02d%02d%s.keys", folder, y, m, d, number) < n);
 }
 
 static void path_of(const struct clean_merge *merge, const char *name, char path[4096])
@@ -89,7 +92,7 @@ static enum status runs_of_day(struct runs *runs, const struct clean_day_count *
     char path[4096];
     int fd = -1;
     uint64_t sum = 0;
-    clean_day_path(merge->folder, add->day, path, sizeof path);
+    clean_day_path(merge->folder, add->day, add->part, path, sizeof path);
     enum status status = disk_open(merge->disk, path, O_RDONLY, &fd, &merge->err);
     for (uint64_t done = 0; status == ST_OK && done < add->count;) {
         size_t n = add->count - done > RUN_KEYS ? RUN_KEYS : add->count - done, got = 0;

@@ -24,7 +24,8 @@
 
 #include "base/check.h"
 
-#define VERSION 1u
+#define VERSION 2u     /* a day may have parts */
+#define VERSION_OLD 1u /* the same with part 0 everywhere */
 static const char magic[8] = {'h', 'e', 'z', 'o', 'u', 'o', 'l', 'd'};
 
 struct header {
@@ -98,7 +99,7 @@ uint64_t clean_old_bytes(const struct clean_old *old)
 bool clean_old_holds(const struct clean_old *old, const struct clean_day_count *want)
 {
     for (size_t i = 0; i < old->days_count; i++)
-        if (old->days[i].day == want->day)
+        if (old->days[i].day == want->day && old->days[i].part == want->part)
             return old->days[i].count == want->count && old->days[i].sum == want->sum;
     return false;
 }
@@ -203,7 +204,8 @@ static enum status read_header(struct clean_old *old, uint32_t *ret_bloom_crc, s
     uint32_t crc = header.crc;
     header.crc = 0;
     memcpy(bytes, &header, sizeof header);
-    if (memcmp(header.magic, magic, sizeof magic) != 0 || header.version != VERSION)
+    if (memcmp(header.magic, magic, sizeof magic) != 0 ||
+        (header.version != VERSION && header.version != VERSION_OLD))
         return unusable(err, "another version");
     if (crc32c(0, bytes, sizeof bytes) != crc || header.days_count > CLEAN_DAYS_MAX)
         return unusable(err, "its header is damaged");

@@ -9,12 +9,14 @@
 
 #define DEDUP_LOCKS 64
 #define DEDUP_GRACE_DAYS 3 /* files outlive the window by this: an older snapshot still opens */
-#define DEDUP_PENDING_MAX UINT64_C(8000000)    /* ids of older days in memory before a sync waits */
-#define DEDUP_LENGTHS_BYTES ((size_t)16 << 10) /* 256 days of at most 30 characters */
+#define DEDUP_PART_IDS UINT64_C(4000000)    /* of a day in memory: 100 MB */
+#define DEDUP_PENDING_MAX UINT64_C(8000000) /* ids that ought to leave memory before a sync waits  \
+                                             */
+#define DEDUP_LENGTHS_BYTES ((size_t)16 << 10) /* 256 parts of at most 40 characters */
 
-/* One received day that is remembered. */
+/* One received day that is remembered, or a part of one that has very many ids. */
 struct clean_day {
-    uint32_t day;
+    uint32_t day, part;
     bool in_old;           /* in the sorted file; then `set` is NULL */
     bool dirty;            /* written and not yet synced */
     uint64_t count;        /* keys in all */
@@ -30,7 +32,7 @@ struct clean_dedup {
     struct disk *disk;
     char *folder;
     uint32_t window_days;
-    uint64_t ids_max;
+    uint64_t ids_max, part_ids;
     bool bug_off_by_one;
 
     /* `shape` guards which days and which sorted file there are; changed by the cleaning thread
@@ -60,8 +62,13 @@ struct clean_dedup {
 
 /* --- day files (clean_day.c) ------------------------------------------------------------------ */
 
-struct clean_day *clean_day_new(uint32_t day);
+struct clean_day *clean_day_new(uint32_t day, uint32_t part);
 void clean_day_free(struct clean_day *day); /* NULL is fine */
+static inline struct clean_day_count clean_day_is(const struct clean_day *day)
+{
+    return (struct clean_day_count){
+        .day = day->day, .part = day->part, .count = day->count, .sum = day->sum};
+}
 /* Write the header of a new file that is open. */
 MUST_USE enum status clean_day_begin(struct clean_dedup *dedup, struct clean_day *day,
                                      struct err *err);

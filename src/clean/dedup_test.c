@@ -320,7 +320,10 @@ static void a_day_file_that_is_too_short_is_corrupt(void **state)
     assert_int_equal(clean_dedup_open(&f->options, buf_view(&f->lengths), &f->dedup, &err),
                      ST_CORRUPT);
 #define SUM ":0000000000000001"
-    static const char *const bad[] = {"v2",
+    static const char *const bad[] = {"v3",
+                                      "v2 5.1:1" SUM,
+                                      "v2 5:1" SUM " 5.2:1" SUM,
+                                      "v2 5.:1" SUM,
                                       "v1 5:1",
                                       "v1 5:1:xyz",
                                       "v1 5:1:000000000000000G",
@@ -447,12 +450,77 @@ static struct clean_day_count write_day(struct fixture *f, uint32_t day, const s
     struct clean_day_count all = {.day = day, .count = n};
     for (size_t i = 0; i < n; i++)
         all.sum += keys[i].a;
-    clean_day_path(f->folder, day, path, sizeof path);
+    clean_day_path(f->folder, day, 0, path, sizeof path);
     int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
     assert_true(fd >= 0);
     assert_int_equal(pwrite(fd, keys, n * 16, 16), (ssize_t)(n * 16));
     close(fd);
     return all;
+}
+
+/* The same arrivals, once with days in one piece and once in parts that leave memory at once: equal
+ * answers, whatever restart comes between; and memory does not grow with the day. */
+static void a_day_in_parts_answers_like_a_whole_one(void **state)
+{
+    struct fixture *f = *state;
+    struct clean_stats stats;
+    clean_dedup_close(f->dedup);
+    f->options.part_ids = 1000;
+    open_at(f, STR(""));
+    add_range(f, 0, 500, 0, true);
+    struct buf before;
+    buf_init(&before, DEDUP_LENGTHS_BYTES);
+    for (uint64_t from = 500; from < 20500; from += 1000) {
+        add_range(f, from, from + 1000, 1, true);
+        add_range(f, from > 5000 ? from - 5000 : 0, from + 1000, 1, false);
+        sync_now(f);
+        clean_dedup_settle(f->dedup);
+        if (from == 10500)
+            buf_str(&before, buf_view(&f->lengths));
+    }
+    sync_now(f); /* takes in what the last merge made */
+    clean_dedup_settle(f->dedup);
+    assert_known(f, 0, 20500, true);
+    assert_known(f, 20500, 40000, false);
+    clean_dedup_stats(f->dedup, &stats);
+    assert_int_equal(stats.ids, 20500);
+    size_t in_memory = 0;
+    for (size_t i = 0; i < f->dedup->days_count; i++)
+        in_memory += f->dedup->days[i]->set != NULL;
+    assert_in_range(in_memory, 1, 2); /* the last part of each of the two days */
+
+    restart(f, buf_view(&f->lengths));
+    add_range(f, 0, 20500, 1, false);
+    /* Cut back into the middle of the day: the sorted file's parts of it are dead, the files rule.
+     */
+    restart(f, buf_view(&before));
+    assert_known(f, 0, 11500, true);
+    assert_known(f, 11500, 20500, false);
+    add_range(f, 11500, 13500, 2, true);
+    sync_now(f);
+    add_range(f, 0, 13500, 3, false);
+    buf_done(&before);
+}
+
+/* All parts of a day leave the window together, and their files after the days of grace. */
+static void parts_leave_with_their_day(void **state)
+{
+    struct fixture *f = *state;
+    clean_dedup_close(f->dedup);
+    f->options.part_ids = 100;
+    f->options.ids_max = 1000;
+    open_at(f, STR(""));
+    add_range(f, 0, 350, 0, true);
+    sync_now(f);
+    assert_true(exists(f, "20241004.keys") && exists(f, "20241004.3.keys"));
+    add_range(f, 350, 1001, 1, true); /* the 1,001st: the first day goes, whole */
+    assert_known(f, 0, 350, false);
+    assert_known(f, 350, 1001, true);
+    add_range(f, 2000, 3001, 9, true); /* and the second */
+    for (int i = 0; i < 3; i++)
+        sync_now(f);
+    clean_dedup_settle(f->dedup);
+    assert_false(exists(f, "20241004.keys") || exists(f, "20241004.3.keys"));
 }
 
 /* Keys that agree in their first 64 bits, over page borders, and days that die between merges. */
@@ -594,6 +662,8 @@ int main(void)
         RULE(a_merge_that_fails_anywhere_changes_no_answer),
         RULE(erased_ids_stay_known_over_a_rebuild),
         cmocka_unit_test(a_set_holds_what_a_naive_one_holds),
+        RULE(a_day_in_parts_answers_like_a_whole_one),
+        RULE(parts_leave_with_their_day),
         RULE(the_sorted_file_equals_a_naive_set),
         RULE(the_filter_lets_few_strangers_pass),
         RULE(many_may_ask_while_one_cleans),

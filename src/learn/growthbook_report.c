@@ -119,7 +119,7 @@ static enum status feature_add(struct report *report, struct str key, bool is_fu
         return status;
     json_put_comma(out);
     buf_char(out, '{');
-    json_put_member_str(out, "feature", key);
+    json_put_member_str(out, "feature_key", key);
     put_cell(out, "value", feature.value);
     json_put_member_str(out, "source", str_of(growthbook_source_name(feature.source)));
     if (feature.rule >= 0)
@@ -214,7 +214,7 @@ static void put_trace(struct buf *json, const struct growthbook_trace *trace)
     for (; trace != NULL; trace = trace->next) {
         json_put_comma(json);
         buf_char(json, '{');
-        json_put_member_str(json, "feature", trace->feature);
+        json_put_member_str(json, "feature_key", trace->feature);
         json_put_member_uint(json, "rule", trace->rule + 1);
         json_put_member_str(json, "why", str_of(growthbook_why_name(trace->why)));
         buf_char(json, '}');

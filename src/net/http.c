@@ -90,7 +90,7 @@ static bool inflight_add(struct http_request *request, size_t bytes)
     return sum <= server->options.inflight_max;
 }
 
-static void inflight_release(struct http_request *request)
+void http_inflight_release(struct http_request *request)
 {
     __atomic_sub_fetch(&request->server->inflight, request->charged, __ATOMIC_RELAXED);
     request->charged = 0;
@@ -101,11 +101,17 @@ static void refuse_later(struct http_request *request)
 {
     request->refusal = 503;
     buf_reset(&request->body);
-    inflight_release(request);
+    http_inflight_release(request);
 }
 
 #define TOO_LARGE "the body is larger than this route allows"
 static const char busy[] = "could not take the request: too much is in flight";
+
+/* So much of a body has its place before it comes: of many that arrive at once as many as fit are
+ * let in, and those get through. Counted only as the bytes came, all were let in, met the limit
+ * half-way, and hardly one got through. Small enough that nobody can hold the limit by announcing
+ * bodies that never come. */
+#define RESERVE_BYTES ((size_t)64 << 10)
 
 /* The sweeper shall find that this body has only DROP_US left. */
 static void hurry(struct http_request *request)
@@ -122,12 +128,13 @@ static enum MHD_Result request_admit(struct http_request *request)
     struct http_server *server = request->server;
     const struct http_options *options = &server->options;
     bool allowed = http_connection_count(request->connection);
+    size_t reserve = request->body_length < RESERVE_BYTES ? request->body_length : RESERVE_BYTES;
 
     request->body_max = options->body_limit(options->ctx, request);
     if (request->body_length > request->body_max)
         return refuse_early(request, 413, TOO_LARGE);
     uint64_t sum = __atomic_load_n(&server->inflight, __ATOMIC_RELAXED) + request->body_length;
-    if (allowed && sum <= options->inflight_max) {
+    if (allowed && sum <= options->inflight_max && inflight_add(request, reserve)) {
         request->body.max = request->body_max;
         if (request->body_length > 0 && request->body_length <= HTTP_KEEP_BYTES)
             (void)buf_room(&request->body, request->body_length); /* exact: grows no more */
@@ -196,7 +203,8 @@ static enum MHD_Result request_body(struct http_request *request, const char *by
     if (request->body.n + n > request->body_max)
         return refuse_midway(request);
     buf_put(&request->body, bytes, n);
-    if (!inflight_add(request, n))
+    if (request->body.n > request->charged &&
+        !inflight_add(request, request->body.n - request->charged))
         refuse_later(request);
     return MHD_YES;
 }
@@ -294,7 +302,7 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **request_o
     *request_of = NULL;
     struct http_connection *connection = request->connection;
     bool begun = request->begun;
-    inflight_release(request);
+    http_inflight_release(request);
     active_end(request); /* a client that left may be noticed between resume and pick-up */
     int state = __atomic_load_n(&request->state, __ATOMIC_ACQUIRE);
     CHECK(state != STATE_HANDLING && state != STATE_WAITING); /* MHD leaves a suspended one alone */

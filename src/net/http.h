@@ -58,6 +58,9 @@ http_path(struct http_request *request); /* percent-decoded once, no query; star
 struct str http_header(struct http_request *request, const char *name);
 struct str http_query(struct http_request *request, const char *name); /* decoded */
 struct str http_body(struct http_request *request);
+/* The body has been taken over: its memory is given back and its bytes are no longer in flight
+ * here, however long the answer takes. http_body is empty from now on. */
+void http_body_drop(struct http_request *request);
 struct str http_remote(struct http_request *request); /* address without port */
 /* Memory that lives as long as the request. Only the thread that handles it may use it. */
 struct arena *http_arena(struct http_request *request);

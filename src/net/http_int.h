@@ -181,6 +181,8 @@ size_t http_unescape(char *text);
 
 /* http_request.c */
 struct http_request *http_request_take(struct http_server *server);
+/* http.c: what the body counts as in flight counts no more. */
+void http_inflight_release(struct http_request *request);
 void http_request_give(struct http_request *request);
 /* One of the two holders of an abandoned request lets go. */
 void http_request_drop(struct http_request *request);

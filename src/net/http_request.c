@@ -122,6 +122,14 @@ struct str http_body(struct http_request *request)
     return buf_view(&request->body);
 }
 
+void http_body_drop(struct http_request *request)
+{
+    if (request->body.capacity > HTTP_KEEP_BYTES)
+        buf_done(&request->body);
+    buf_reset(&request->body);
+    http_inflight_release(request);
+}
+
 struct str http_remote(struct http_request *request)
 {
     return str_of(request->connection->remote);

@@ -57,7 +57,6 @@ static bool next_record(struct pipeline *pipeline, struct log_record *ret_record
 static bool batch_gather(struct pipeline *pipeline, struct batch *batch)
 {
     arena_reset(&batch->arena);
-    batch->items = ARENA_ARRAY(&batch->arena, struct item, BATCH_RECORDS_MAX);
     batch->count = 0;
     int month = 0;
     struct log_record record;
@@ -70,7 +69,8 @@ static bool batch_gather(struct pipeline *pipeline, struct batch *batch)
         }
         CHECK(record.next > record.offset && record.offset >= batch->end);
         month = record_month;
-        batch->items[batch->count++].record = record;
+        /* Only what is used is cleared: a batch of a few records is the usual one. */
+        batch->items[batch->count++] = (struct item){.record = record};
         batch->end = record.next;
         batch->received_us = record.received_us;
     }
@@ -245,6 +245,7 @@ enum status pipeline_open(const struct pipeline_options *options, struct pipelin
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&pipeline->changed, &monotonic);
     arena_init(&pipeline->batch.arena);
+    pipeline->batch.items = mem_alloc(BATCH_RECORDS_MAX * sizeof(struct item));
 
     enum status status = pipeline_state_open(pipeline, err);
     uint64_t from = pipeline->stats.state_position;
@@ -318,6 +319,7 @@ void pipeline_close(struct pipeline *pipeline)
     identity_close(pipeline->identity);
     state_close(pipeline->state);
     arena_done(&pipeline->batch.arena);
+    free(pipeline->batch.items);
     pthread_cond_destroy(&pipeline->changed);
     pthread_mutex_destroy(&pipeline->mutex);
     pthread_mutex_destroy(&pipeline->erase_mutex);

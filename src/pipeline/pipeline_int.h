@@ -28,7 +28,7 @@ struct item {
  * ends. */
 struct batch {
     struct arena arena;
-    struct item *items;
+    struct item *items; /* room for BATCH_RECORDS_MAX, as long as the pipeline */
     size_t count;
     uint64_t end;        /* the offset after its last record */
     int64_t received_us; /* of its last record */

@@ -277,8 +277,11 @@ static bool flush_write(struct pipeline *pipeline)
     return true;
 }
 
-static void flush_after(struct pipeline *pipeline, uint64_t position)
+/* Behind the threads that answer somebody; holds no lock. */
+static void flush_after(void *ctx)
 {
+    struct pipeline *pipeline = ctx;
+    uint64_t position = pipeline->frozen_position; /* stands still until flush_running is false */
     struct err err;
     if (state_checkpoint(pipeline->state, false, &err) != ST_OK && err.status != ST_BUSY)
         fatal("could not checkpoint state.db: %s", err.message);
@@ -294,7 +297,6 @@ static void flush_after(struct pipeline *pipeline, uint64_t position)
 void *pipeline_flush_main(void *ctx)
 {
     struct pipeline *pipeline = ctx;
-    thread_background();
     for (;;) {
         pthread_mutex_lock(&pipeline->mutex);
         while (!pipeline->flush_running && !pipeline->stopping)
@@ -307,7 +309,7 @@ void *pipeline_flush_main(void *ctx)
         pthread_mutex_lock(&pipeline->mutex);
         pipeline->stats.state_position = position;
         pthread_mutex_unlock(&pipeline->mutex);
-        flush_after(pipeline, position);
+        thread_background_run(flush_after, pipeline);
         pthread_mutex_lock(&pipeline->mutex);
         pipeline->flush_running = false;
         pipeline->flushes++;

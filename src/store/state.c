@@ -18,7 +18,8 @@
 #include "state_sql.h"
 
 #define CACHE_BYTES_DEFAULT ((size_t)512 << 20)
-#define EVICT_STEPS 32       /* per breath: a few µs, more than one event can load */
+#define EVICT_STEPS 32 /* per breath: a few µs, more than one event can load */
+#define EVICT_STEPS_ABOVE 512
 #define EVICT_STEPS_FAR 4096 /* when far above the bound */
 #define FILE_KEY_BYTES 16
 
@@ -88,12 +89,14 @@ static void evict_one(struct state_table *table, struct map_slot *slot)
 
 /* The clock's hand goes over the maps' slots, table after table. A removal shifts the next entry
  * into the hand's slot, so the hand then stays. */
-static void evict(struct state *state)
+void state_evict(struct state *state)
 {
     if (state->clean_bytes <= state->cache_bytes)
         return;
-    bool far = state->clean_bytes - state->cache_bytes > state->cache_bytes / 8;
-    int steps = far ? EVICT_STEPS_FAR : EVICT_STEPS;
+    size_t over = state->clean_bytes - state->cache_bytes;
+    int steps = over > state->cache_bytes / 8    ? EVICT_STEPS_FAR
+                : over > state->cache_bytes / 64 ? EVICT_STEPS_ABOVE
+                                                 : EVICT_STEPS;
     for (; steps > 0 && state->clean_bytes > state->cache_bytes; steps--) {
         struct state_table *table = &state->tables[state->hand_table];
         if (table->map.slots == NULL || state->hand_slot > table->map.mask) {
@@ -127,14 +130,14 @@ void state_lock(struct state *state)
 
 void state_unlock(struct state *state)
 {
-    evict(state);
+    state_evict(state);
     state_reader_refresh(state); /* an idle reader would keep the WAL from being reused */
     polite_lock_give(&state->lock);
 }
 
 void state_breathe(struct state *state)
 {
-    evict(state);
+    state_evict(state);
     polite_lock_pause(&state->lock);
 }
 

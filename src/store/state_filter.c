@@ -107,7 +107,7 @@ static void build_filter(struct state_table *table, struct db *db)
         if (stopping(state))
             return;
         size_t count = read_keys(table, db, at, keys);
-        state_lock(state);
+        polite_lock_take_late(&state->lock);
         for (size_t i = 0; i < count; i++)
             filter_add(&table->filter_next, map_key(table, keys[i]));
         polite_lock_give(&state->lock);

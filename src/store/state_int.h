@@ -148,6 +148,9 @@ struct hash128 state_key_first(const struct state_table *table);
 #define STATE_ROWS_NAME_MAX 64
 void state_rows_name(const char *table, char ret_name[STATE_ROWS_NAME_MAX]);
 
+/* A few steps towards the bound; under the lock. */
+void state_evict(struct state *state);
+
 /* Ends the reader's transaction, so that its next question sees the newest commit. */
 void state_reader_refresh(struct state *state);
 

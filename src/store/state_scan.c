@@ -55,7 +55,7 @@ enum status state_scan(struct state_table *table, state_each *each, void *ctx, s
     struct hash128 at = state_key_first(table);
     enum status status = ST_OK;
     for (bool more = true; status == ST_OK && more;) {
-        state_lock(table->state);
+        polite_lock_take_late(&table->state->lock);
         status = scan_slice(table, &at, each, ctx, &more, err);
         state_unlock(table->state);
     }

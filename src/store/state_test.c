@@ -247,6 +247,25 @@ static void flush_position_is_all_or_nothing(void **unused)
     state_close(o.state);
 }
 
+/* Whoever stops folding after a flush must not stay above the bound: what the flush made clean
+ * counts at once. */
+static void a_flush_alone_evicts_down_to_the_bound(void **unused)
+{
+    (void)unused;
+    struct opened o = open_at(file_in("state.db"), 100000);
+    struct state_stats stats;
+    for (uint64_t i = 1; i <= 5000; i++) {
+        state_lock(o.state);
+        state_add(o.numbers, &object_new((struct hash128){i, 0}, i, 100)->entry);
+        state_unlock(o.state);
+    }
+    flush(&o);
+    state_stats(o.state, &stats);
+    assert_int_equal(stats.dirty, 0);
+    assert_true(stats.cache_bytes <= 110000);
+    state_close(o.state);
+}
+
 /* --- one thread folds while another flushes --------------------------------------------------- */
 
 /* Every step moves one from an object to another, counts itself in an object of the other table and
@@ -706,6 +725,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
         TEST(flush_position_is_all_or_nothing),
+        TEST(a_flush_alone_evicts_down_to_the_bound),
         TEST(flush_beside_changes_is_of_one_moment),
         TEST(snapshot_is_the_last_flush_and_not_what_is_dirty),
         TEST(scan_goes_in_key_order_and_shows_memory),

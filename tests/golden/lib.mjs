@@ -56,6 +56,23 @@ export function report(...args) {
   process.exit(1);
 }
 
+// Lines of customer, day and amount that have a fit: 300 customers with rates and lives of their own, from January to June 2024,
+// by a linear congruential generator.
+export function purchases() {
+  let state = 7;
+  const exponential = () => -Math.log(((state = (state * 1664525 + 1013904223) % 4294967296) + 0.5) / 4294967296);
+  const lines = [];
+  for (let i = 0; i < 300; i++) {
+    const gap = 15 / exponential();
+    const end = Math.min((90 * exponential()) / exponential(), 180 - (i % 20));
+    for (let t = 0; t < end; t += gap * exponential()) {
+      const day = new Date(Date.UTC(2024, 0, 1 + (i % 20) + t)).toISOString().slice(0, 10);
+      lines.push(`c${i},${day},${(20 * (exponential() + exponential())).toFixed(2)}\n`);
+    }
+  }
+  return lines.join('');
+}
+
 // One per family: near() and same() are cases, end() prints the line and the exit code follows.
 export class Golden {
   constructor(name = family) {

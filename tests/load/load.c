@@ -64,6 +64,9 @@ static struct connection *connections;
 static struct meter meter;
 static int poller;
 static uint64_t issued, acked, posts, resent, codes[600];
+/* Within --seconds; who rests then is still served, but is not the rate's. */
+static uint64_t acked_in_time;
+static int64_t in_time_us;
 static int64_t first_us, last_us, heard_us;
 static char head_start[1024];
 
@@ -268,6 +271,8 @@ static void finish(struct connection *connection, int64_t now_us)
     /* Zipf may name a person that was never seen: an answer all the same. */
     if ((code >= 200 && code < 300) || (code == 404 && options.mode == MODE_READ))
         acked += connection->events;
+    if (options.seconds <= 0 || (double)(now_us - first_us) <= options.seconds * 1e6)
+        acked_in_time = acked, in_time_us = now_us;
     meter_add(&meter, now_us - connection->started_us);
     last_us = now_us;
     connection->state = IDLE;
@@ -407,7 +412,8 @@ static void print_result(double cpu)
         comma = ",";
     }
     printf("},\"seconds\":%.3f,\"rate\":%.0f,\"latency_ms\":", seconds,
-           seconds > 0 ? (double)acked / seconds : 0);
+           in_time_us > first_us ? (double)acked_in_time * 1e6 / (double)(in_time_us - first_us)
+                                 : 0);
     meter_print(&meter, stdout);
     printf(",\"started_us\":%lld,\"ended_us\":%lld,\"client_cpu_s\":%.3f,\"client_us_per_event\":%."
            "3f}\n",
