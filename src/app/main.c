@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "app/core.h"
+#include "app/feature.h"
 #include "app/options.h"
 #include "app/remote.h"
 #include "app/report.h"
@@ -68,6 +69,10 @@ static enum status command_run(const struct options *options, struct err *err)
         return run_import(options, err);
     case COMMAND_DOCTOR:
         return doctor(options, err);
+    case COMMAND_FEATURE:
+        return feature_run(options, err);
+    case COMMAND_BUCKET:
+        return feature_bucket(options, err);
     case COMMAND_VERSION:
         puts("hezou " HEZOU_VERSION);
         return ST_OK;

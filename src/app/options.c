@@ -91,7 +91,8 @@ static bool is_file_report(enum command command)
 static bool asks_a_server(enum command command)
 {
     return !is_file_report(command) && command != COMMAND_SERVE && command != COMMAND_RUN &&
-           command != COMMAND_VERSION && command != COMMAND_HELP;
+           command != COMMAND_FEATURE && command != COMMAND_BUCKET && command != COMMAND_VERSION &&
+           command != COMMAND_HELP;
 }
 
 /* Is `words` in the list, whole? */

@@ -208,6 +208,8 @@ static void ask_build(struct ask *ask, const struct options *options)
     case COMMAND_IMPORT:
     case COMMAND_VERSION:
     case COMMAND_HELP:
+    case COMMAND_FEATURE:
+    case COMMAND_BUCKET:
 #define REPORT(id, word, function, en, zh) case COMMAND_REPORT_##id:
 #include "app/options.def"
     case COMMAND_COUNT:

@@ -37,8 +37,10 @@ enum status report_file(const struct options *options, enum option file,
     return ST_OK;
 }
 
-static enum status show(const struct options *options, struct str json, struct err *err)
+enum status report_show(const struct options *options, struct str json, struct err *err)
 {
+    if (option_is_set(options, OPTION_CSV) && option_is_set(options, OPTION_JSON))
+        return err_set(err, ST_INVALID, "%s", text_in(options->language, TEXT_JSON_OR_CSV));
     if (option_is_set(options, OPTION_CSV))
         return print_csv(json, options->language, err);
     if (option_is_set(options, OPTION_JSON))
@@ -63,7 +65,7 @@ enum status report_run(const struct options *options, struct err *err)
         status = err_set(err, ST_TOO_LARGE, "could not report: the answer has more than %zu bytes",
                          REPORT_BYTES_MAX);
     if (status == ST_OK)
-        status = show(options, buf_view(&json), err);
+        status = report_show(options, buf_view(&json), err);
     buf_done(&json);
     return status;
 }

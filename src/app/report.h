@@ -18,6 +18,9 @@
 /* Makes the report of options->command and prints it as --json, --csv or for people. */
 MUST_USE enum status report_run(const struct options *options, struct err *err);
 
+/* The object as --json, --csv or for people. */
+MUST_USE enum status report_show(const struct options *options, struct str json, struct err *err);
+
 /* What table_read needs: the file that option `file` names, --columns, --delimiter. ST_INVALID when
  * the file is not named. */
 MUST_USE enum status report_file(const struct options *options, enum option file,

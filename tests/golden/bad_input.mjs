@@ -195,6 +195,21 @@ const rows = [
   ['clv: survivors that are no list', 'report clv --model sbg --survivors 1000,900,x', '', 1, /is no list of numbers like 1000,869,743 \(at place 3\)/],
   ['clv: survivors that rise', 'report clv --model sbg --survivors 1000,900,950', '', 1, /survivors must fall and not be negative, but number 3 is 950/],
   ['clv: nobody left', 'report clv --model sbg --survivors 9,9,9', '', 1, /could not fit sbg: nobody left/],
+  ['a payload that is no JSON', 'feature {file}', '{"features":', 1, /bad\.csv: invalid JSON at byte/],
+  ['an empty payload', 'feature {file}', '', 1, /the JSON text is empty/],
+  ['a payload that is a list', 'feature {file}', '[]', 1, /it is no JSON object/],
+  ['a payload nested without end', 'feature {file}', '{"a":'.repeat(5000), 1, /nested deeper than 64/],
+  ['a payload that does not decrypt', 'feature {file} --decryption-key x', '{"encryptedFeatures":"a.b"}', 1, /encryptedFeatures: could not decrypt/],
+  ['no payload', 'feature {absent}', '', 3, /absent\.csv/],
+  ['attributes that are no object', 'feature {file} --attributes 5', '{}', 1, /--attributes: not a JSON object/],
+  ['an experiment without variations', 'feature {file}', '{"experiments":[{"key":"k"}]}', 1, /experiment 1: .*no variations/],
+  ['a feature that is not there', 'feature {file} --feature f', '{}', 0, /unknownFeature/],
+  ['an expression without end', 'feature {file} --csv', JSON.stringify({ attributes: { a: `${'a'.repeat(60)}!` },
+    features: { f: { rules: [{ force: 1, condition: { a: { $regex: '^(a+)+$' } } }] } } }), 0, /^f,,defaultValue/m],
+  ['no value to hash', 'bucket', '', 1, /bucket needs the option --value/],
+  ['a hash version', 'bucket --value 1 --hash-version 3', '', 1, /--hash-version must be 1 or 2/],
+  ['weights that do not add up', 'bucket --value 1 --weights .5,.6', '', 1, /--weights: 2 weights that add up to 1\.1/],
+  ['a coverage above one', 'bucket --value 1 --coverage 1.5', '', 1, /--coverage must be from 0 to 1/],
 ];
 
 const generic = ({ args, good }) => {

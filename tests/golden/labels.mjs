@@ -33,6 +33,10 @@ const samples = [
   ['report clv --transactions {file} --model gammagamma --calibration-end 2024-05-15', `${bought}late,2024-05-20,1\n`],
   ['report clv --customers {file} --model bgbb', 'x,t_x,n,weight\n0,0,6,3464\n1,1,6,1091\n1,4,6,78\n2,2,6,613\n2,6,6,234\n4,5,6,284\n6,6,6,1203\n'],
   ['report clv --model sbg --survivors 1000,631,468,382,326', ''],
+  ['feature {file}', JSON.stringify({ attributes: { id: '1' }, url: 'http://a.b/c', features: { f: { rules: [{ variations: [0, 1] }] } },
+    experiments: [{ key: 'k', variations: [{}, { urlRedirect: 'http://a.b/d' }], weights: [0, 1],
+      urlPatterns: [{ type: 'simple', pattern: '/c' }] }] })],
+  ['bucket --hash-seed s --value 1', ''],
 ];
 
 const frame = new Set(['report', 'bars', 'rows']);
