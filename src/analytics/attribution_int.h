@@ -4,6 +4,7 @@
 
 #include "analytics/attribution.h"
 #include "base/hash.h"
+#include "table/table.h"
 
 /* A window of the last channels of a path: each one takes `bits` bits as number + 1, so that 0 is
  * "before the path". Windows of different length differ. */
@@ -44,4 +45,35 @@ MUST_USE enum status attribution_shapley_rate(const struct attribution_paths *pa
                                               struct attribution_credit *credit, struct err *err);
 MUST_USE enum status attribution_shao(const struct attribution_paths *paths,
                                       struct attribution_credit *credit, struct err *err);
+
+/* --- a file of paths (attribution_file.c) ----------------------------------------------------- */
+
+struct attribution_names; /* texts of channels ↔ their numbers */
+
+struct attribution_file {
+    struct arena arena;
+    struct attribution_names *names;
+    struct attribution_paths paths;
+    double *new_customers; /* per path; NULL: the file does not say */
+    /* Rows that were left out, and rows that were cut. */
+    size_t no_touch_rows, no_journey_rows, empty_touch_rows, no_value_rows, lost_value_rows;
+    double no_touch_conversions;
+};
+
+struct attribution_report_options; /* attribution_report.h */
+MUST_USE enum status attribution_file_read(const struct attribution_report_options *options,
+                                           struct attribution_file *ret_file, struct err *err);
+void attribution_file_done(struct attribution_file *file);
+
+struct str attribution_name(const struct attribution_names *names, uint32_t channel);
+/* False when no path has it. */
+bool attribution_name_find(const struct attribution_names *names, struct str name,
+                           uint32_t *ret_channel);
+
+/* Touches of a text "a > b > c": each call moves *rest behind the next one. A touch in double
+ * quotes may contain the separator; a quote in it is doubled. The touch borrows from the text or
+ * from the arena; it is empty between two separators. False at the end. */
+enum attribution_touch { ATTRIBUTION_TOUCH, ATTRIBUTION_TOUCH_END, ATTRIBUTION_TOUCH_BAD };
+enum attribution_touch attribution_touch_next(struct str *rest, struct str separator,
+                                              struct arena *arena, struct str *ret_touch);
 #endif

@@ -33,6 +33,10 @@ const samples = [
   ['report clv --transactions {file} --model gammagamma --calibration-end 2024-05-15', `${bought}late,2024-05-20,1\n`],
   ['report clv --customers {file} --model bgbb', 'x,t_x,n,weight\n0,0,6,3464\n1,1,6,1091\n1,4,6,78\n2,2,6,613\n2,6,6,234\n4,5,6,284\n6,6,6,1203\n'],
   ['report clv --model sbg --survivors 1000,631,468,382,326', ''],
+  ['report attribution --paths {file} --order auto --model first,last,last-non-direct,linear,position,decay,markov,shapley,shao --cost {file}',
+    'path,total_conversions,total_conversion_value,total_null,channel,spend\na > b,3,5,1,a,2\nb,1,,2,b,3\n>,1,1,1,c,1\na > > c,0,3,1,x,9\nc,0,0,0,y,1\na > b > c,1,1,30,z,1\n'],
+  ['report attribution --paths {file} --model markov --cost {file}',
+    'path,conversions,new_customers,null,channel,spend\na > b,3,1,9,a,2\nb,1,1,2,b,3\n'],
 ];
 
 const frame = new Set(['report', 'bars', 'rows']);
