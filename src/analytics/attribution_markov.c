@@ -24,6 +24,10 @@
  * enter the unknown states (from states with c) must leave them (to the end or to c). What no
  * longer changes is not moved by this.
  *
+ * Chains that still do not settle (several groups of channels, each with paths of 100,000 touches)
+ * are small ones: those are eliminated state by state, without a subtraction (Grassmann, Taksar and
+ * Heyman 1985), so that the digits stay.
+ *
  * The bound. If a sweep changed t by d, the touched conversions are off by at most sum N(s) |d(s)|:
  * a residual at s is felt by at most the N(s) journeys that pass. A lane is done when this is below
  * TOLERANCE of its result, or below what rounding leaves.
@@ -47,13 +51,15 @@
 #define TOLERANCE 1e-13
 #define FACTOR_MAX 1e9
 #define REFUSED 1e-6
-#define STRIDE 8u /* of 2, 3, 4, 5, 6, 8 the best on sparse and on dense chains */
+#define STRIDE 8u      /* of 2, 3, 4, 5, 6, 8 the best on sparse and on dense chains */
+#define PATIENCE 2000u /* sweeps before a small chain is eliminated */
+#define ELIMINATED_MAX ((size_t)512) /* states: 2 MB, 0.05 s a channel */
 #define SWEEPS_MAX 100000u
 #define WORK_MAX 2e11 /* transitions × lanes × sweeps: about two minutes */
 
 struct state {
     attribution_window window;
-    double visits, conversions, value, ends; /* N(s); ends = conversions + nulls */
+    double visits, starts, ends, conversions, value; /* N(s); ends = conversions + nulls */
 };
 
 struct step {
@@ -143,6 +149,7 @@ static bool chain_path(struct chain *chain, const struct attribution_paths *path
         window = attribution_push(&chain->packing, window, paths->touches[at++]);
     uint32_t state = state_of(chain, window);
     chain->states[state].visits += weight;
+    chain->states[state].starts += weight;
     for (; at < end; at++) {
         struct step *step = step_of(chain, state, paths->touches[at]);
         if (step->to == state) /* k times the same channel and once more: no new visit */
@@ -330,6 +337,102 @@ static void conserve(struct batch *batch)
         batch->touched[i] += factor[i % LANES] * (batch->touched[i] - batch->before[i]);
 }
 
+/* --- elimination ------------------------------------------------------------------------------ */
+
+/* One lane's unknown states: before[i * count + j] the share of i's visits that come from j,
+ * touched[i] the share that comes from states with c, start[i] from nowhere. */
+struct unknowns {
+    size_t count;
+    size_t *states;
+    double *before, *touched, *start;
+};
+
+static void unknowns_fill(const struct batch *batch, unsigned l, struct unknowns *unknowns)
+{
+    const struct chain *chain = batch->chain;
+    size_t *place = mem_alloc((chain->states_count + 1) * sizeof *place);
+    unknowns->count = 0;
+    for (size_t s = 0; s < chain->states_count; s++)
+        if ((batch->holds[s] >> l & 1) == 0) {
+            place[s] = unknowns->count;
+            unknowns->states[unknowns->count++] = s;
+        }
+    for (size_t i = 0; i < unknowns->count; i++) {
+        size_t s = unknowns->states[i];
+        for (size_t j = 0; j < unknowns->count; j++)
+            unknowns->before[i * unknowns->count + j] = 0;
+        unknowns->touched[i] = 0;
+        unknowns->start[i] = chain->states[s].starts / chain->states[s].visits;
+        for (uint32_t k = chain->into[s]; k < chain->into[s + 1]; k++) {
+            const struct step *step = &chain->steps[k];
+            if ((batch->holds[step->from] >> l & 1) != 0)
+                unknowns->touched[i] += step->weight;
+            else
+                unknowns->before[i * unknowns->count + place[step->from]] += step->weight;
+        }
+    }
+    free(place);
+}
+
+/* What of the visits of unknown n does not come from itself, once those after n are eliminated. */
+static double unknowns_rest(const struct unknowns *unknowns, size_t n)
+{
+    double rest = unknowns->touched[n] + unknowns->start[n];
+    for (size_t j = 0; j < n; j++)
+        rest += unknowns->before[n * unknowns->count + j];
+    return rest;
+}
+
+/* Afterwards touched[i] is t of the i-th unknown. */
+static void unknowns_solve(struct unknowns *unknowns)
+{
+    size_t count = unknowns->count;
+    for (size_t n = count; n-- > 1;) {
+        const double *row = &unknowns->before[n * count];
+        double rest = unknowns_rest(unknowns, n);
+        for (size_t i = 0; i < n; i++) {
+            double *to = &unknowns->before[i * count];
+            double factor = rest > 0 ? to[n] / rest : 0;
+            for (size_t j = 0; factor > 0 && j < n; j++)
+                to[j] += factor * row[j];
+            unknowns->touched[i] += factor * unknowns->touched[n];
+            unknowns->start[i] += factor * unknowns->start[n];
+        }
+    }
+    for (size_t n = 0; n < count; n++) {
+        double rest = unknowns_rest(unknowns, n);
+        for (size_t j = 0; j < n; j++)
+            unknowns->touched[n] += unknowns->before[n * count + j] * unknowns->touched[j];
+        unknowns->touched[n] = rest > 0 ? unknowns->touched[n] / rest : 0;
+    }
+}
+
+static void lane_eliminate(struct batch *batch, unsigned l)
+{
+    const struct chain *chain = batch->chain;
+    size_t n = chain->states_count;
+    struct unknowns unknowns = {.states = mem_alloc(n * sizeof *unknowns.states),
+                                .before = mem_alloc(n * n * sizeof *unknowns.before),
+                                .touched = mem_alloc(n * sizeof *unknowns.touched),
+                                .start = mem_alloc(n * sizeof *unknowns.start)};
+    unknowns_fill(batch, l, &unknowns);
+    unknowns_solve(&unknowns);
+    for (size_t i = 0; i < unknowns.count; i++)
+        batch->touched[unknowns.states[i] * LANES + l] = unknowns.touched[i];
+    batch->conversions[l] = batch->value[l] = 0;
+    for (size_t s = 0; s < n; s++) {
+        batch->conversions[l] += chain->states[s].conversions * batch->touched[s * LANES + l];
+        batch->value[l] += chain->states[s].value * batch->touched[s * LANES + l];
+    }
+    batch->changed[l] = (double)n * DBL_EPSILON * batch->conversions[l]; /* rounding's share */
+    free(unknowns.states);
+    free(unknowns.before);
+    free(unknowns.touched);
+    free(unknowns.start);
+}
+
+/* --- channel after channel -------------------------------------------------------------------- */
+
 /* Returns the transitions worked. */
 static double batch_solve(struct batch *batch, double work_max)
 {
@@ -344,6 +447,12 @@ static double batch_solve(struct batch *batch, double work_max)
         work += (double)(batch->chain->steps_count + states) * LANES;
         if (batch_is_done(batch))
             break;
+        if (i == PATIENCE && states <= ELIMINATED_MAX) {
+            for (unsigned l = 0; l < LANES; l++)
+                if (!lane_is_done(batch, l))
+                    lane_eliminate(batch, l);
+            break;
+        }
         if (last)
             conserve(batch);
     }

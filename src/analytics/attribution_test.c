@@ -504,6 +504,34 @@ static void a_path_of_a_million_touches(void **state)
     free(touches);
 }
 
+/* Three groups of channels, each with its own path of 100,000 touches, hardly ever mixed: no sweep
+ * settles this in time. Walking back from a conversion, c is met all but surely in its own group,
+ * and in the others as often as the short paths between them say. */
+static void groups_of_long_paths(void **state)
+{
+    (void)state;
+    size_t n = 100000;
+    static const uint32_t bridges[] = {0, 4, 8, 8, 1, 5, 4, 2, 9, 3, 3, 3};
+    uint32_t *touches = mem_alloc((3 * n + 12) * sizeof *touches);
+    uint64_t starts[] = {0, n, 2 * n, 3 * n, 3 * n + 3, 3 * n + 6, 3 * n + 9, 3 * n + 12};
+    double ones[] = {1, 1, 1, 1, 1, 1, 1};
+    struct rng rng;
+    rng_init_seed(&rng, 17);
+    for (size_t i = 0; i < 3 * n; i++)
+        touches[i] = (uint32_t)(i / n * 4 + rng_u64(&rng) % 4);
+    for (size_t i = 0; i < 12; i++)
+        touches[3 * n + i] = bridges[i];
+    struct attribution_paths paths = {.touches = touches,
+                                      .starts = starts,
+                                      .conversions = ones,
+                                      .nulls = ones,
+                                      .paths_count = 7,
+                                      .channels_count = 12};
+    large_run(&paths, 1, 1e-8);
+    large_run(&paths, 2, 1e-8);
+    free(touches);
+}
+
 static void ten_thousand_channels(void **state)
 {
     (void)state;
@@ -601,6 +629,7 @@ int main(void)
         cmocka_unit_test(order_beyond_the_paths_is_whole_paths),
         cmocka_unit_test(nothing_converts_and_nobody_earns),
         cmocka_unit_test(a_path_of_a_million_touches),
+        cmocka_unit_test(groups_of_long_paths),
         cmocka_unit_test(ten_thousand_channels),
         cmocka_unit_test(an_order_that_does_not_fit_is_refused),
         cmocka_unit_test(order_is_chosen_by_what_it_predicts),
