@@ -23,8 +23,9 @@
 /* Fields whose texts are words of ours, not of the data. */
 static bool is_word_field(const char *name)
 {
-    static const char *const fields[] = {"reason",  "kind",    "model",  "method",  "mode",
-                                         "verdict", "segment", "format", "portrait"};
+    static const char *const fields[] = {"reason", "kind",     "model",     "models",
+                                         "method", "mode",     "verdict",   "segment",
+                                         "format", "portrait", "cac_counts"};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         if (strcmp(name, fields[i]) == 0)
             return true;

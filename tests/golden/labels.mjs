@@ -37,6 +37,10 @@ const samples = [
     experiments: [{ key: 'k', variations: [{}, { urlRedirect: 'http://a.b/d' }], weights: [0, 1],
       urlPatterns: [{ type: 'simple', pattern: '/c' }] }] })],
   ['bucket --hash-seed s --value 1', ''],
+  ['report attribution --paths {file} --order auto --model first,last,last-non-direct,linear,position,decay,markov,shapley,shao --cost {file}',
+    'path,total_conversions,total_conversion_value,total_null,channel,spend\na > b,3,5,1,a,2\nb,1,,2,b,3\n>,1,1,1,c,1\na > > c,0,3,1,x,9\nc,0,0,0,y,1\na > b > c,1,1,30,z,1\n'],
+  ['report attribution --paths {file} --model markov --cost {file}',
+    'path,conversions,new_customers,null,channel,spend\na > b,3,1,9,a,2\nb,1,1,2,b,3\n'],
 ];
 
 const frame = new Set(['report', 'bars', 'rows']);
