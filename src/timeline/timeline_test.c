@@ -1,0 +1,258 @@
+/* timeline_test.c - whatever came in whatever order, every person's events are what a naive list
+ * says, from deltas and from the base alike. With a warehouse: timeline_rebuild_test.c. */
+#include "timeline/timeline_test_int.h"
+
+#include <stdlib.h>
+
+static void world_open(struct world *world, uint64_t seed, uint32_t names, uint32_t merge_events)
+{
+    *world = (struct world){.names = names, .position = 64};
+    rng_init_seed(&world->rng, seed);
+    struct timeline_options options = {
+        .memory_bytes = (size_t)1 << 30, .threads = 2, .merge_events = merge_events};
+    timeline_open(&options, &world->timeline);
+    wait_ready(world->timeline);
+}
+
+static void world_close(struct world *world)
+{
+    timeline_close(world->timeline);
+    free(world->facts);
+}
+
+/* --- tests ------------------------------------------------------------------------------------ */
+
+static void any_history_reads_as_the_naive_list_says(void **state)
+{
+    (void)state;
+    static struct world world;
+    for (uint64_t seed = 1; seed <= 6; seed++) {
+        world_open(&world, seed, seed % 2 == 0 ? 400 : 12, 2000);
+        for (int round = 0; round < 5; round++) {
+            history_run(&world, 1500);
+            world_check(&world);
+        }
+        world_close(&world);
+    }
+}
+
+static void erased_visitors_are_gone_at_once_and_stay_away(void **state)
+{
+    (void)state;
+    static struct world world;
+    world_open(&world, 11, 12, 1000);
+    for (int round = 0; round < 6; round++) {
+        history_run(&world, 1000);
+        for (int i = 0; i < 40; i++)
+            visitor_erased(&world, 1 + below(&world, VISITORS - 1));
+        world_check(&world);
+        /* What comes for them later is dropped. */
+        for (uint32_t number = 1; number < VISITORS; number++)
+            if (world.erased[number] && world.owner[number] != 0) {
+                struct timeline_event late = {.position = ++world.position,
+                                              .visitor = id_of(number),
+                                              .person = id_of(number),
+                                              .time_us = NOVEMBER,
+                                              .name = STR("late")};
+                timeline_add_event(world.timeline, &late);
+                break;
+            }
+        world_commit(&world);
+        world_check(&world);
+    }
+    world_close(&world);
+}
+
+static void a_view_stays_as_it_was_whatever_is_written_meanwhile(void **state)
+{
+    (void)state;
+    static struct world world;
+    struct err err;
+    const struct timeline_view *view;
+    world_open(&world, 21, 30, 500);
+    history_run(&world, 3000);
+    must(timeline_view_open(world.timeline, world.position, &view, &err), &err);
+    struct world then = world; /* owners as of now; facts are appended only */
+    then.facts = mem_alloc(world.count * sizeof *then.facts);
+    memcpy(then.facts, world.facts, world.count * sizeof *then.facts);
+    for (int round = 0; round < 10; round++)
+        history_run(&world, 500);
+    world_check(&world);
+    view_check(&then, view);
+    timeline_view_close(view);
+    free(then.facts);
+    world_close(&world);
+}
+
+static void above_the_limit_the_newest_are_complete(void **state)
+{
+    (void)state;
+    struct timeline *timeline;
+    struct err err;
+    struct timeline_options options = {
+        .memory_bytes = (size_t)3 << 20, .threads = 1, .merge_events = 4096};
+    timeline_open(&options, &timeline);
+    wait_ready(timeline);
+    uint64_t position = 64, days = 100, per_day = 4000;
+    for (uint64_t day = 0; day < days; day++) {
+        for (uint64_t i = 0; i < per_day; i++) {
+            struct timeline_event event = {.position = ++position,
+                                           .visitor = (i % 500 + 1) << 10,
+                                           .person = (i % 500 + 1) << 10,
+                                           .time_us =
+                                               NOVEMBER + (int64_t)day * US_PER_DAY + (int64_t)i,
+                                           .name = STR("x")};
+            timeline_add_event(timeline, &event);
+        }
+        timeline_commit(timeline, ++position);
+        const struct timeline_view *each;
+        must(timeline_view_open(timeline, position, &each, &err), &err);
+        timeline_view_close(each);
+    }
+    const struct timeline_view *view;
+    struct timeline_stats stats;
+    struct timeline_scan *scan;
+    struct timeline_run run;
+    must(timeline_view_open(timeline, position, &view, &err), &err);
+    timeline_stats(timeline, &stats);
+    assert_true(view->complete_from_us > NOVEMBER);
+    assert_true(stats.bytes < 4 << 20);
+    uint64_t kept_days = days - (uint64_t)((view->complete_from_us - NOVEMBER) / US_PER_DAY),
+             kept = 0;
+    assert_true(kept_days > 5);
+    timeline_scan_open(view, NULL, &scan);
+    struct timeline_cursor *cursor = timeline_cursor_open(scan);
+    while (timeline_cursor_next(cursor, &run))
+        for (uint32_t i = 0; i < run.count; i++)
+            kept += (int64_t)run.time[i] * US_PER_S >= view->complete_from_us;
+    timeline_cursor_close(cursor);
+    timeline_scan_close(scan);
+    assert_int_equal(kept, kept_days * per_day);
+    assert_int_equal(view->events, kept);
+    assert_int_equal(stats.dropped, (days - kept_days) * per_day);
+    timeline_view_close(view);
+    timeline_close(timeline);
+}
+
+static void too_many_names_are_other(void **state)
+{
+    (void)state;
+    struct timeline *timeline;
+    struct err err;
+    const struct timeline_view *view;
+    struct timeline_options options = {.memory_bytes = (size_t)1 << 30, .threads = 1};
+    timeline_open(&options, &timeline);
+    wait_ready(timeline);
+    char name[32], campaign[32];
+    uint64_t position = 64;
+    for (uint32_t i = 0; i < 70000; i++) {
+        struct timeline_event event = {.position = ++position,
+                                       .visitor = 1024,
+                                       .person = 1024,
+                                       .time_us = NOVEMBER + i,
+                                       .name = str_of(text_of(name, "name", i)),
+                                       .channel = i % 2 == 0 ? STR("web") : STR("app"),
+                                       .campaign = str_of(text_of(campaign, "c", i))};
+        timeline_add_event(timeline, &event);
+    }
+    timeline_commit(timeline, ++position);
+    must(timeline_view_open(timeline, position, &view, &err), &err);
+    struct timeline_scan *scan;
+    struct timeline_run run;
+    uint32_t others = 0, web = 0;
+    timeline_scan_open(view, NULL, &scan);
+    struct timeline_cursor *cursor = timeline_cursor_open(scan);
+    assert_true(timeline_cursor_next(cursor, &run));
+    for (uint32_t i = 0; i < run.count; i++) {
+        others += timeline_code(&run, i) == TIMELINE_OTHER;
+        web += str_is(
+            timeline_channel(view, timeline_origin_channel(view, timeline_origin(&run, i))), "web");
+    }
+    assert_int_equal(run.count, 70000);
+    assert_int_equal(others, 70000 - TIMELINE_OTHER);
+    assert_int_equal(web, 35000); /* channels stay right in a flood of campaigns */
+    timeline_cursor_close(cursor);
+    timeline_scan_close(scan);
+    timeline_view_close(view);
+    timeline_close(timeline);
+}
+
+/* --- threads ---------------------------------------------------------------------------------- */
+
+struct reading {
+    struct timeline *timeline;
+    uint32_t stop; /* atomic */
+    uint64_t views;
+};
+
+static void count_work(struct timeline_cursor *cursor, void *ctx)
+{
+    struct timeline_run run;
+    uint64_t *events = ctx;
+    while (timeline_cursor_next(cursor, &run)) {
+        for (uint32_t i = 1; i < run.count; i++)
+            assert_true(run.time[i - 1] <= run.time[i]);
+        *events += run.count;
+    }
+}
+
+static void *reader_main(void *argument)
+{
+    struct reading *reading = argument;
+    while (__atomic_load_n(&reading->stop, __ATOMIC_RELAXED) == 0) {
+        const struct timeline_view *view;
+        struct err err;
+        struct timeline_scan *scan;
+        uint64_t events[2] = {0};
+        must(timeline_view_open(reading->timeline, 0, &view, &err), &err);
+        timeline_scan_open(view, &(struct timeline_scan_options){.nobody_too = true}, &scan);
+        timeline_scan_run(scan, 2, count_work, events, sizeof events[0]);
+        assert_int_equal(events[0] + events[1], view->events);
+        timeline_scan_close(scan);
+        struct timeline_set set;
+        timeline_set_init(&set, view);
+        for (uint32_t code = 0; code < view->names; code++)
+            timeline_people_with(view, code, &set);
+        timeline_set_done(&set);
+        timeline_view_close(view);
+        reading->views++;
+    }
+    return NULL;
+}
+
+static void readers_and_the_writer_do_not_disturb_each_other(void **state)
+{
+    (void)state;
+    static struct world world;
+    pthread_t threads[2];
+    struct reading readings[2];
+    world_open(&world, 81, 12, 1000);
+    for (int i = 0; i < 2; i++) {
+        readings[i] = (struct reading){.timeline = world.timeline};
+        assert_int_equal(pthread_create(&threads[i], NULL, reader_main, &readings[i]), 0);
+    }
+    for (int round = 0; round < 20; round++) {
+        history_run(&world, 400);
+        visitor_erased(&world, 1 + below(&world, VISITORS - 1));
+    }
+    for (int i = 0; i < 2; i++)
+        __atomic_store_n(&readings[i].stop, 1, __ATOMIC_RELAXED);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_true(readings[0].views > 0 && readings[1].views > 0);
+    world_check(&world);
+    world_close(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_history_reads_as_the_naive_list_says),
+        cmocka_unit_test(erased_visitors_are_gone_at_once_and_stay_away),
+        cmocka_unit_test(a_view_stays_as_it_was_whatever_is_written_meanwhile),
+        cmocka_unit_test(above_the_limit_the_newest_are_complete),
+        cmocka_unit_test(too_many_names_are_other),
+        cmocka_unit_test(readers_and_the_writer_do_not_disturb_each_other),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
