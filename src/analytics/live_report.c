@@ -13,6 +13,8 @@
 
 static const struct live_definition definitions[] = {
     {"trend", live_trend},
+    {"lifecycle", live_lifecycle},
+    {"stickiness", live_stickiness},
 };
 #define DEFINITIONS (sizeof definitions / sizeof definitions[0])
 
