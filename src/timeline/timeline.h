@@ -29,9 +29,11 @@
 struct timeline;
 
 struct timeline_options {
-    struct warehouse *warehouse;
-    size_t memory_bytes; /* of everything here but open views' leftovers */
-    int threads;         /* of the rebuild; 0 = cores */
+    struct warehouse *warehouse; /* NULL = begin empty, and without properties (tests) */
+    size_t memory_bytes;         /* of everything here but open views' leftovers */
+    int threads;                 /* of the rebuild; 0 = cores */
+    uint32_t merge_events; /* fed before they are merged into the base, if they are a sixteenth of
+                              it; 0 = 65,536 */
 };
 
 /* Begin to rebuild from the warehouse, in the background. What is fed must lie at or after the
@@ -77,8 +79,9 @@ struct timeline_view {
     uint32_t slots;           /* every slot is below; not every slot is a person */
     uint32_t names;           /* codes 0 … names - 1 (TIMELINE_OTHER apart) */
     uint32_t origins, channels, campaigns;
-    bool wide_codes;             /* some run has u16 codes: size tables by 65,536, else 256 do */
-    const uint64_t *code_events; /* [names]: how many events, an upper bound after an erase */
+    bool wide_codes; /* some run has u16 codes: size tables by 65,536, else 256 do */
+    const uint64_t
+        *code_events; /* [names]: how many events, an upper bound once old ones were dropped */
 };
 
 /* ST_BUSY while the rebuild runs; it says how far it is. With `position` it waits until the view
