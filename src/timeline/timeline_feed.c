@@ -18,7 +18,7 @@
 #define FEED_FIRST 1024
 #define QUEUE_BYTES_MIN ((size_t)64 << 20) /* a million rows: ten seconds of a busy road */
 #define RETRY_US (10 * US_PER_S)           /* after a rebuild that failed */
-#define AHEAD 32                           /* rows whose slots are fetched before they are needed */
+#define AHEAD 16                           /* rows whose slots are fetched before they are needed */
 
 struct feed *timeline_feed_new(void)
 {
@@ -142,7 +142,7 @@ static void rows_reserve(struct timeline *timeline, size_t count)
 static uint32_t event_slot(struct timeline *timeline, const struct feed_row *from)
 {
     uint32_t slot = timeline_slot_take(timeline, from->visitor);
-    if (from->visitor != 0 && slot_person(&timeline->slots, slot) != PERSON_ERASED)
+    if (from->visitor != 0 && timeline_slot_person(&timeline->slots, slot) != PERSON_ERASED)
         timeline_slot_give(
             timeline, slot,
             from->person == from->visitor ? slot : timeline_slot_take(timeline, from->person));
@@ -152,7 +152,7 @@ static uint32_t event_slot(struct timeline *timeline, const struct feed_row *fro
 static void person_apply(struct timeline *timeline, const struct feed_row *from)
 {
     uint32_t slot = timeline_slot_find(&timeline->slots, from->visitor);
-    if (slot == TIMELINE_NONE || slot_person(&timeline->slots, slot) >= PERSON_ERASED)
+    if (slot == TIMELINE_NONE || timeline_slot_person(&timeline->slots, slot) >= PERSON_ERASED)
         return; /* no event: its first one will say whose it is */
     timeline_slot_give(timeline, slot, timeline_slot_take(timeline, from->person));
 }
@@ -164,8 +164,10 @@ void timeline_feed_apply(struct timeline *timeline, const struct feed *feed)
     rows_reserve(timeline, feed->count);
     for (size_t i = 0; i < feed->count; i++) {
         const struct feed_row *from = &feed->rows[i];
+        if (i + 2 * AHEAD < feed->count)
+            timeline_slot_ahead(&timeline->slots, feed->rows[i + 2 * AHEAD].visitor, false);
         if (i + AHEAD < feed->count)
-            slot_prefetch(&timeline->slots, feed->rows[i + AHEAD].visitor);
+            timeline_slot_ahead(&timeline->slots, feed->rows[i + AHEAD].visitor, true);
         if (from->kind == FEED_PERSON) {
             person_apply(timeline, from);
             continue;
@@ -174,8 +176,8 @@ void timeline_feed_apply(struct timeline *timeline, const struct feed *feed)
         *row = (struct row){.code = from->code, .origin = from->origin};
         timeline_row_time(from->time_us, from->position, row);
         row->slot = event_slot(timeline, from);
-        bool erased =
-            slot_person(&timeline->slots, row->slot) == PERSON_ERASED && from->visitor != 0;
+        bool erased = timeline_slot_person(&timeline->slots, row->slot) == PERSON_ERASED &&
+                      from->visitor != 0;
         if (erased || row->time < timeline->trim_before) {
             dropped += !erased;
             continue;
@@ -221,7 +223,7 @@ static uint64_t run_uncount(struct timeline *timeline, const struct piece *piece
 static void visitor_erase(struct timeline *timeline, uint64_t visitor)
 {
     uint32_t slot = timeline_slot_take(timeline, visitor);
-    if (slot_person(&timeline->slots, slot) == PERSON_ERASED)
+    if (timeline_slot_person(&timeline->slots, slot) == PERSON_ERASED)
         return;
     uint64_t gone = 0;
     uint32_t page = slot / PAGE_SLOTS;

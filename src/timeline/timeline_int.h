@@ -129,7 +129,7 @@ struct names {
 };
 
 /* What one thread has asked lately, so that it asks nobody again. */
-#define MEMO 256
+#define MEMO 64
 struct memo {
     struct memo_text {
         struct str text;
@@ -174,13 +174,20 @@ void timeline_slots_reserve(struct timeline *timeline, uint32_t count);
 /* The visitor belongs to the person's slot from now on. */
 void timeline_slot_give(struct timeline *timeline, uint32_t visitor, uint32_t person);
 void timeline_slot_erase(struct timeline *timeline, uint32_t visitor);
-static inline uint32_t slot_person(const struct slots *slots, uint32_t slot)
+static inline uint32_t timeline_slot_person(const struct slots *slots, uint32_t slot)
 {
     return slots->maps[slot / PAGE_SLOTS]->person[slot % PAGE_SLOTS];
 }
-static inline void slot_prefetch(const struct slots *slots, uint64_t id)
+/* Into the cache what a later search will look at: first the table, then behind it. */
+static inline void timeline_slot_ahead(const struct slots *slots, uint64_t id, bool behind)
 {
-    __builtin_prefetch(&slots->table[hash_mix(id) & slots->mask]);
+    const uint32_t *at = &slots->table[hash_mix(id) & slots->mask];
+    if (!behind)
+        __builtin_prefetch(at);
+    else if (*at != TIMELINE_NONE) {
+        __builtin_prefetch(&slots->ids[*at / PAGE_SLOTS][*at % PAGE_SLOTS]);
+        __builtin_prefetch(&slots->maps[*at / PAGE_SLOTS]->person[*at % PAGE_SLOTS]);
+    }
 }
 
 /* --- timeline_feed.c -------------------------------------------------------------------------- */

@@ -283,20 +283,67 @@ static void runs_merge(struct piece *out, struct span a, struct span b)
         events_copy(out, b.piece, b.from, b.to - b.from);
 }
 
-/* What of a run is kept: nothing of the erased, and what is new enough. */
-static struct span run_kept(const struct timeline *timeline, const struct piece *piece,
-                            uint32_t slot)
+/* One side of a merge: its runs of a page, or all, in the order of slots. */
+struct source {
+    const struct piece *piece;
+    uint32_t run, end;
+};
+
+static struct source source_open(const struct piece *piece, uint32_t page)
 {
-    struct span span = {.piece = piece};
-    if (piece == NULL || slot_person(&timeline->slots, slot) == PERSON_ERASED)
+    struct source source = {.piece = piece};
+    if (piece == NULL)
+        return source;
+    source.end = piece->runs;
+    if (piece->slots != NULL && page != TIMELINE_NONE) {
+        source.run = page < piece->fences ? piece->fence[page] : piece->runs;
+        source.end = page < piece->fences ? piece->fence[page + 1] : piece->runs;
+    }
+    return source;
+}
+
+static uint32_t source_slot(const struct source *source)
+{
+    if (source->run == source->end)
+        return TIMELINE_NONE;
+    return source->piece->slots == NULL ? source->piece->first_slot + source->run
+                                        : source->piece->slots[source->run];
+}
+
+/* The run of this slot, if it is the next one. */
+static struct span source_take(struct source *source, uint32_t slot)
+{
+    struct span span = {.piece = source->piece};
+    if (source_slot(source) != slot)
         return span;
-    timeline_piece_run(piece, slot, &span.from, &span.to);
+    span.from = source->piece->offsets[source->run++];
+    span.to = source->piece->offsets[source->run];
+    return span;
+}
+
+/* Both sides, and what comes of them. */
+struct merging {
+    struct timeline *timeline;
+    struct source a, b;
+    struct piece *out; /* NULL = measure */
+    bool all;          /* nothing is left out */
+    struct shape shape;
+};
+
+/* What of a run is kept: nothing of the erased, and what is new enough. */
+static struct span span_kept(const struct merging *merging, struct span span, uint32_t slot)
+{
+    const struct timeline *timeline = merging->timeline;
+    if (merging->all || span.from == span.to)
+        return span;
+    if (timeline_slot_person(&timeline->slots, slot) == PERSON_ERASED)
+        span.from = span.to;
+    if (span.from == span.to || span.piece->time[span.from] >= timeline->trim_before)
+        return span;
     uint32_t low = span.from, high = span.to;
-    if (timeline->trim_before == 0 || low == high || piece->time[low] >= timeline->trim_before)
-        return span;
     while (low < high) {
         uint32_t middle = low + (high - low) / 2;
-        if (piece->time[middle] < timeline->trim_before)
+        if (span.piece->time[middle] < timeline->trim_before)
             low = middle + 1;
         else
             high = middle;
@@ -305,18 +352,10 @@ static struct span run_kept(const struct timeline *timeline, const struct piece 
     return span;
 }
 
-/* For merge_walk, which goes twice: first to measure, then to copy. */
-struct merging {
-    struct timeline *timeline;
-    const struct piece *a, *b;
-    struct piece *out; /* NULL = measure */
-    struct shape shape;
-};
-
 static void slot_merge(struct merging *merging, uint32_t slot)
 {
-    struct span a = run_kept(merging->timeline, merging->a, slot);
-    struct span b = run_kept(merging->timeline, merging->b, slot);
+    struct span a = span_kept(merging, source_take(&merging->a, slot), slot);
+    struct span b = span_kept(merging, source_take(&merging->b, slot), slot);
     uint32_t n = a.to - a.from + b.to - b.from;
     if (n == 0)
         return;
@@ -329,33 +368,53 @@ static void slot_merge(struct merging *merging, uint32_t slot)
     runs_merge(merging->out, a, b);
 }
 
-static uint32_t next_slot(const struct piece *piece, uint32_t run)
-{
-    return piece != NULL && run < piece->runs ? piece->slots[run] : TIMELINE_NONE;
-}
-
 static void deltas_walk(struct merging *merging)
 {
-    const struct piece *a = merging->a, *b = merging->b;
-    for (uint32_t i = 0, j = 0;;) {
-        uint32_t x = next_slot(a, i), y = next_slot(b, j), slot = x < y ? x : y;
+    for (;;) {
+        uint32_t x = source_slot(&merging->a), y = source_slot(&merging->b);
+        uint32_t slot = x < y ? x : y;
         if (slot == TIMELINE_NONE)
             return;
-        i += x == slot;
-        j += y == slot;
         slot_merge(merging, slot);
     }
 }
 
-static void page_walk(struct merging *merging, uint32_t page)
+/* Slots of the base that the other side does not have, in one copy. */
+static void base_copy(struct merging *merging, uint32_t slot, uint32_t to)
 {
-    uint32_t end = (page + 1) * PAGE_SLOTS, count = merging->timeline->slots.count;
-    for (uint32_t slot = page * PAGE_SLOTS; slot < end && slot < count; slot++)
-        slot_merge(merging, slot);
+    struct source *a = &merging->a;
+    struct piece *out = merging->out;
+    uint32_t from = a->piece->offsets[a->run], n = 0;
+    while (out->runs < slot - out->first_slot)
+        out->offsets[out->runs++] = out->count;
+    for (; slot < to; slot++) {
+        out->offsets[out->runs++] = out->count + a->piece->offsets[a->run] - from;
+        n = a->piece->offsets[++a->run] - from;
+    }
+    events_copy(out, a->piece, from, n);
 }
 
-static void merge_walk(struct merging *merging, uint32_t page)
+static void page_walk(struct merging *merging, uint32_t page)
 {
+    uint32_t slot = page * PAGE_SLOTS, end = slot + PAGE_SLOTS;
+    while (slot < end) {
+        uint32_t next = source_slot(&merging->b);
+        if (merging->out != NULL && merging->all && next > slot) {
+            next = next < end ? next : end;
+            if (merging->a.piece != NULL)
+                base_copy(merging, slot, next);
+            slot = next;
+        } else {
+            slot_merge(merging, slot++);
+        }
+    }
+}
+
+static void merge_walk(struct merging *merging, const struct piece *a, const struct piece *b,
+                       uint32_t page)
+{
+    merging->a = source_open(a, page);
+    merging->b = source_open(b, page);
     if (page == TIMELINE_NONE)
         deltas_walk(merging);
     else
@@ -366,13 +425,10 @@ uint32_t timeline_piece_page_events(const struct piece *piece, uint32_t page)
 {
     if (piece == NULL)
         return 0;
-    if (piece->slots == NULL)
+    if (piece->slots == NULL || page == TIMELINE_NONE)
         return piece->count;
-    if (page == TIMELINE_NONE)
-        return piece->count;
-    if (page >= piece->fences)
-        return 0;
-    return piece->offsets[piece->fence[page + 1]] - piece->offsets[piece->fence[page]];
+    struct source source = source_open(piece, page);
+    return piece->offsets[source.end] - piece->offsets[source.run];
 }
 
 static uint8_t max_u8(uint8_t a, uint8_t b)
@@ -392,8 +448,15 @@ static uint32_t page_amounts(const struct piece *piece, uint32_t page)
 struct piece *timeline_piece_merge(struct timeline *timeline, const struct piece *a,
                                    const struct piece *b, uint32_t page)
 {
-    struct merging merging = {.timeline = timeline, .a = a, .b = b};
-    merge_walk(&merging, page);
+    struct merging merging = {.timeline = timeline,
+                              .all = !timeline->sweep_wanted && !timeline->sweeping};
+    if (merging.all) {
+        merging.shape.count =
+            timeline_piece_page_events(a, page) + timeline_piece_page_events(b, page);
+        merging.shape.runs = a == NULL || b == NULL ? 0 : a->runs + b->runs; /* at most */
+    } else {
+        merge_walk(&merging, a, b, page);
+    }
     if (merging.shape.count == 0)
         return NULL;
     merging.shape.amounts = page_amounts(a, page) + page_amounts(b, page);
@@ -406,7 +469,7 @@ struct piece *timeline_piece_merge(struct timeline *timeline, const struct piece
         merging.shape.runs = PAGE_SLOTS;
     merging.out = piece_new(timeline, &merging.shape);
     merging.out->first_slot = page == TIMELINE_NONE ? 0 : page * PAGE_SLOTS;
-    merge_walk(&merging, page);
+    merge_walk(&merging, a, b, page);
     runs_end(merging.out);
     CHECK(merging.out->count == merging.shape.count);
     return merging.out;

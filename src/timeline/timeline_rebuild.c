@@ -444,7 +444,7 @@ static void *deal_main(void *argument)
         for (uint32_t i = 0; i < block->count; i++) {
             const struct row *row = &block->rows[i];
             uint32_t slot = loader->slots[row->slot];
-            if (slot != 0 && slot_person(slots, slot) == PERSON_ERASED)
+            if (slot != 0 && timeline_slot_person(slots, slot) == PERSON_ERASED)
                 continue;
             struct chunk *chunk = loader->pages[slot / PAGE_SLOTS];
             if (chunk == NULL || chunk->count == CHUNK_ROWS)

@@ -187,7 +187,7 @@ static void unlink_visitor(struct timeline *timeline, uint32_t visitor, uint32_t
 void timeline_slot_give(struct timeline *timeline, uint32_t visitor, uint32_t person)
 {
     const struct slots *slots = &timeline->slots;
-    uint32_t before = slot_person(slots, visitor);
+    uint32_t before = timeline_slot_person(slots, visitor);
     if (visitor == 0 || before == person || before == PERSON_ERASED)
         return;
     if (before != PERSON_UNKNOWN)
@@ -205,7 +205,7 @@ void timeline_slot_give(struct timeline *timeline, uint32_t visitor, uint32_t pe
 
 void timeline_slot_erase(struct timeline *timeline, uint32_t visitor)
 {
-    uint32_t person = slot_person(&timeline->slots, visitor);
+    uint32_t person = timeline_slot_person(&timeline->slots, visitor);
     if (person == PERSON_ERASED)
         return;
     if (person != PERSON_UNKNOWN)
