@@ -146,6 +146,36 @@ uint16_t timeline_names_code(struct names *names, struct memo *memo, struct str 
 uint16_t timeline_names_origin(struct names *names, struct memo *memo, struct str channel,
                                struct str campaign);
 
+/* --- tables from an id to a number ------------------------------------------------------------ */
+
+/* Open addressing. An entry is half of the id's hash and 1 + the number, so that a probe looks at
+ * the id itself, which lies elsewhere, only when it is nearly sure. */
+struct id_table {
+    uint64_t *entries; /* 0 = empty */
+    uint32_t mask;
+};
+
+#define ID_TABLE_FIRST 4096U
+
+static inline uint64_t id_entry(uint64_t hash, uint32_t number)
+{
+    return (hash >> 32) << 32 | (number + 1);
+}
+
+/* The entry at which to look for it next; after a false hit go on at + 1. */
+static inline uint32_t id_probe(const struct id_table *table, uint64_t hash, uint32_t at)
+{
+    at &= table->mask;
+    while (table->entries[at] != 0 && table->entries[at] >> 32 != hash >> 32)
+        at = (at + 1) & table->mask;
+    return at;
+}
+
+static inline uint32_t id_number(uint64_t entry)
+{
+    return (uint32_t)entry - 1; /* TIMELINE_NONE when empty */
+}
+
 /* --- timeline_slots.c: who is which number, and whose ----------------------------------------- */
 
 struct slot_page {
@@ -156,13 +186,12 @@ struct slot_page {
 };
 
 struct slots {
-    pthread_mutex_t mutex; /* of `table`, for readers who look for an id */
+    pthread_mutex_t mutex; /* of table and ids, for readers who look for an id */
     uint64_t **ids;        /* [pages][PAGE_SLOTS], written once */
     struct slot_page **maps;
     uint32_t pages, pages_capacity;
     uint32_t count;
-    uint32_t *table; /* open addressing: slot, or NONE */
-    uint32_t mask;
+    struct id_table table;
 };
 
 void timeline_slots_init(struct timeline *timeline);
@@ -181,13 +210,17 @@ static inline uint32_t timeline_slot_person(const struct slots *slots, uint32_t 
 /* Into the cache what a later search will look at: first the table, then behind it. */
 static inline void timeline_slot_ahead(const struct slots *slots, uint64_t id, bool behind)
 {
-    const uint32_t *at = &slots->table[hash_mix(id) & slots->mask];
-    if (!behind)
-        __builtin_prefetch(at);
-    else if (*at != TIMELINE_NONE) {
-        __builtin_prefetch(&slots->ids[*at / PAGE_SLOTS][*at % PAGE_SLOTS]);
-        __builtin_prefetch(&slots->maps[*at / PAGE_SLOTS]->person[*at % PAGE_SLOTS]);
+    uint64_t hash = hash_mix(id);
+    const uint64_t *entry = &slots->table.entries[hash & slots->table.mask];
+    if (!behind) {
+        __builtin_prefetch(entry);
+        return;
     }
+    uint32_t slot = id_number(slots->table.entries[id_probe(&slots->table, hash, (uint32_t)hash)]);
+    if (slot == TIMELINE_NONE)
+        return;
+    __builtin_prefetch(&slots->ids[slot / PAGE_SLOTS][slot % PAGE_SLOTS]);
+    __builtin_prefetch(&slots->maps[slot / PAGE_SLOTS]->person[slot % PAGE_SLOTS]);
 }
 
 /* --- timeline_feed.c -------------------------------------------------------------------------- */

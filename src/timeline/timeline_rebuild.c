@@ -30,7 +30,7 @@
 #define GROUP_PAGES 64U /* share slabs, and are given back together */
 #define SPANS_PER_THREAD 4U
 #define THREADS_MAX 64
-#define BATCH 2048
+#define BATCH 64U /* visitors that are asked ahead: so many lines the nearest cache holds twice */
 #define EVENT_BYTES 27   /* of a rebuild, at its peak */
 #define VISITOR_BYTES 48 /* slots, and what numbering them takes */
 #define DAY_S 86400
@@ -40,38 +40,43 @@
 struct visitors {
     uint64_t *ids;
     uint32_t count, capacity;
-    uint32_t *table;
-    uint32_t mask;
+    struct id_table table;
 };
 
-static void visitors_table(struct visitors *visitors, size_t size)
+static void visitors_table(struct visitors *visitors, uint32_t size)
 {
-    free(visitors->table);
-    visitors->table = mem_alloc(size * sizeof *visitors->table);
-    memset(visitors->table, 0xff, size * sizeof *visitors->table);
-    visitors->mask = (uint32_t)(size - 1);
+    struct id_table *table = &visitors->table;
+    free(table->entries);
+    *table = (struct id_table){mem_zero((size_t)size * 8), size - 1};
     for (uint32_t i = 0; i < visitors->count; i++) {
-        uint32_t at = (uint32_t)hash_mix(visitors->ids[i]) & visitors->mask;
-        while (visitors->table[at] != TIMELINE_NONE)
-            at = (at + 1) & visitors->mask;
-        visitors->table[at] = i;
+        uint64_t hash = hash_mix(visitors->ids[i]);
+        uint32_t at = (uint32_t)hash & table->mask;
+        while (table->entries[at] != 0)
+            at = (at + 1) & table->mask;
+        table->entries[at] = id_entry(hash, i);
     }
 }
 
 static uint32_t visitors_find(const struct visitors *visitors, uint64_t id, uint32_t *ret_at)
 {
-    uint32_t at = (uint32_t)hash_mix(id) & visitors->mask;
-    while (visitors->table[at] != TIMELINE_NONE && visitors->ids[visitors->table[at]] != id)
-        at = (at + 1) & visitors->mask;
-    *ret_at = at;
-    return visitors->table[at];
+    uint64_t hash = hash_mix(id);
+    for (uint32_t at = (uint32_t)hash;; at++) {
+        at = id_probe(&visitors->table, hash, at);
+        uint32_t number = id_number(visitors->table.entries[at]);
+        if (number != TIMELINE_NONE && visitors->ids[number] != id)
+            continue;
+        *ret_at = at;
+        return number;
+    }
 }
 
 static uint32_t visitors_add(struct visitors *visitors, uint64_t id)
 {
     uint32_t at;
-    if (visitors->count >= visitors->mask / 4 * 3)
-        visitors_table(visitors, visitors->table == NULL ? 4096 : ((size_t)visitors->mask + 1) * 2);
+    if (visitors->table.entries == NULL)
+        visitors_table(visitors, ID_TABLE_FIRST);
+    else if (visitors->count >= visitors->table.mask / 4 * 3)
+        visitors_table(visitors, (visitors->table.mask + 1) * 2);
     uint32_t known = visitors_find(visitors, id, &at);
     if (known != TIMELINE_NONE)
         return known;
@@ -80,28 +85,28 @@ static uint32_t visitors_add(struct visitors *visitors, uint64_t id)
         visitors->ids = mem_grow(visitors->ids, visitors->capacity * sizeof *visitors->ids);
     }
     visitors->ids[visitors->count] = id;
-    visitors->table[at] = visitors->count;
+    visitors->table.entries[at] = id_entry(hash_mix(id), visitors->count);
     return visitors->count++;
 }
 
-/* What is asked soon, in the cache now. */
+/* What is asked soon, in the cache now. A whole batch does not fit the nearest cache: a part. */
 static void visitors_ahead(const struct visitors *visitors, const uint64_t *ids, size_t count)
 {
-    if (visitors->table == NULL)
-        return;
+    const struct id_table *table = &visitors->table;
     for (size_t i = 0; i < count; i++)
-        __builtin_prefetch(&visitors->table[hash_mix(ids[i]) & visitors->mask]);
+        __builtin_prefetch(&table->entries[hash_mix(ids[i]) & table->mask]);
     for (size_t i = 0; i < count; i++) {
-        uint32_t at = visitors->table[hash_mix(ids[i]) & visitors->mask];
-        if (at != TIMELINE_NONE)
-            __builtin_prefetch(&visitors->ids[at]);
+        uint64_t hash = hash_mix(ids[i]);
+        uint32_t number = id_number(table->entries[id_probe(table, hash, (uint32_t)hash)]);
+        if (number != TIMELINE_NONE)
+            __builtin_prefetch(&visitors->ids[number]);
     }
 }
 
 static void visitors_done(struct visitors *visitors)
 {
     free(visitors->ids);
-    free(visitors->table);
+    free(visitors->table.entries);
     *visitors = (struct visitors){0};
 }
 
@@ -240,8 +245,10 @@ static bool columns_load(void *ctx, const struct warehouse_columns *columns)
     uint32_t channel = TIMELINE_NONE, campaign = TIMELINE_NONE;
     uint16_t origin = 0;
     codes_reserve(loader, columns->texts_count);
-    visitors_ahead(&loader->visitors, columns->visitor, columns->count);
     for (size_t i = 0; i < columns->count; i++) {
+        if (i % BATCH == 0)
+            visitors_ahead(&loader->visitors, columns->visitor + i,
+                           columns->count - i < BATCH ? columns->count - i : BATCH);
         struct row *row = row_new(loader);
         if (columns->channel[i] != channel || columns->campaign[i] != campaign) {
             channel = columns->channel[i];
@@ -314,8 +321,10 @@ struct numbering {
 static void owners_take(void *ctx, size_t count, const uint64_t *visitors, const uint64_t *persons)
 {
     struct numbering *numbering = ctx;
-    visitors_ahead(numbering->visitors, visitors, count);
     for (size_t i = 0; i < count; i++) {
+        if (i % BATCH == 0)
+            visitors_ahead(numbering->visitors, visitors + i,
+                           count - i < BATCH ? count - i : BATCH);
         uint32_t at, known = visitors_find(numbering->visitors, visitors[i], &at);
         if (known != TIMELINE_NONE)
             numbering->persons[known] = persons[i];

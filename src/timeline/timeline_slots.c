@@ -15,8 +15,6 @@
 #include "base/arena.h"
 #include "base/check.h"
 
-#define TABLE_FIRST 4096
-
 static void bytes_add(struct timeline *timeline, size_t n)
 {
     __atomic_add_fetch(&timeline->bytes, n, __ATOMIC_RELAXED);
@@ -25,11 +23,9 @@ static void bytes_add(struct timeline *timeline, size_t n)
 void timeline_slots_init(struct timeline *timeline)
 {
     struct slots *slots = &timeline->slots;
-    *slots = (struct slots){.mask = TABLE_FIRST - 1};
+    *slots = (struct slots){.table = {mem_zero(ID_TABLE_FIRST * 8), ID_TABLE_FIRST - 1}};
     pthread_mutex_init(&slots->mutex, NULL);
-    slots->table = mem_alloc(TABLE_FIRST * sizeof *slots->table);
-    memset(slots->table, 0xff, TABLE_FIRST * sizeof *slots->table);
-    bytes_add(timeline, TABLE_FIRST * sizeof *slots->table);
+    bytes_add(timeline, ID_TABLE_FIRST * 8);
     uint32_t nobody = timeline_slot_take(timeline, 0);
     CHECK(nobody == 0);
 }
@@ -42,10 +38,10 @@ void timeline_slots_done(struct timeline *timeline)
         free(slots->maps[i]);
     }
     bytes_add(timeline, -(slots->pages * (sizeof(struct slot_page) + PAGE_SLOTS * 8) +
-                          ((size_t)slots->mask + 1) * sizeof *slots->table));
+                          ((size_t)slots->table.mask + 1) * 8));
     free(slots->ids);
     free(slots->maps);
-    free(slots->table);
+    free(slots->table.entries);
     free(timeline->base);
     timeline->base = NULL;
     pthread_mutex_destroy(&slots->mutex);
@@ -54,39 +50,42 @@ void timeline_slots_done(struct timeline *timeline)
 
 uint32_t timeline_slot_find(const struct slots *slots, uint64_t id)
 {
-    for (uint32_t at = (uint32_t)hash_mix(id) & slots->mask;; at = (at + 1) & slots->mask) {
-        uint32_t slot = slots->table[at];
+    uint64_t hash = hash_mix(id);
+    for (uint32_t at = (uint32_t)hash;; at++) {
+        at = id_probe(&slots->table, hash, at);
+        uint32_t slot = id_number(slots->table.entries[at]);
         if (slot == TIMELINE_NONE || slots->ids[slot / PAGE_SLOTS][slot % PAGE_SLOTS] == id)
             return slot;
     }
 }
 
-static void table_put(struct slots *slots, uint64_t id, uint32_t slot)
+static void table_put(struct id_table *table, uint64_t id, uint32_t slot)
 {
-    uint32_t at = (uint32_t)hash_mix(id) & slots->mask;
-    while (slots->table[at] != TIMELINE_NONE)
-        at = (at + 1) & slots->mask;
-    slots->table[at] = slot;
+    uint64_t hash = hash_mix(id);
+    uint32_t at = (uint32_t)hash & table->mask;
+    while (table->entries[at] != 0)
+        at = (at + 1) & table->mask;
+    table->entries[at] = id_entry(hash, slot);
 }
 
 void timeline_slots_reserve(struct timeline *timeline, uint32_t count)
 {
     struct slots *slots = &timeline->slots;
-    size_t size = (size_t)slots->mask + 1, old = size;
+    size_t old = (size_t)slots->table.mask + 1, size = old;
     while (count > size / 4 * 3)
         size *= 2;
     if (size == old)
         return;
     CHECK(size <= (size_t)1 << 32);
-    pthread_mutex_lock(&slots->mutex);
-    free(slots->table);
-    slots->table = mem_alloc(size * sizeof *slots->table);
-    memset(slots->table, 0xff, size * sizeof *slots->table);
-    slots->mask = (uint32_t)(size - 1);
+    struct id_table larger = {mem_zero(size * 8), (uint32_t)(size - 1)};
     for (uint32_t slot = 0; slot < slots->count; slot++)
-        table_put(slots, slots->ids[slot / PAGE_SLOTS][slot % PAGE_SLOTS], slot);
+        table_put(&larger, slots->ids[slot / PAGE_SLOTS][slot % PAGE_SLOTS], slot);
+    pthread_mutex_lock(&slots->mutex);
+    struct id_table before = slots->table;
+    slots->table = larger;
     pthread_mutex_unlock(&slots->mutex);
-    bytes_add(timeline, (size - old) * sizeof *slots->table);
+    free(before.entries);
+    bytes_add(timeline, (size - old) * 8);
 }
 
 static void page_add(struct timeline *timeline)
@@ -124,7 +123,7 @@ uint32_t timeline_slot_take(struct timeline *timeline, uint64_t id)
         page_add(timeline);
     pthread_mutex_lock(&slots->mutex);
     slots->ids[slot / PAGE_SLOTS][slot % PAGE_SLOTS] = id;
-    table_put(slots, id, slot);
+    table_put(&slots->table, id, slot);
     slots->count++;
     pthread_mutex_unlock(&slots->mutex);
     return slot;
