@@ -378,6 +378,7 @@ enum status live_people(struct live *live, struct str cell_text, struct str page
         bool has_more = page.count > shown;
         page.count = has_more ? shown : page.count;
         buf_char(json, '{');
+        json_put_member_str(json, "report", STR("people"));
         json_put_member_uint(json, "total", timeline_set_count(ask->want));
         put_moment(ask, json, "as_of", ask->now_us);
         status = people_put(ask, &page, has_more, json, err);

@@ -253,7 +253,8 @@ static void lines_print(yyjson_val *object, enum language language, size_t inden
     yyjson_obj_foreach(object, i, n, key, value)
     {
         const char *name = yyjson_get_str(key);
-        if (is_frame(name) || is_rows(value) || yyjson_is_obj(value) ||
+        bool is_token = strcmp(name, "position") == 0 && yyjson_is_str(value);
+        if (is_frame(name) || is_token || is_rows(value) || yyjson_is_obj(value) ||
             (yyjson_is_arr(value) && strcmp(name, "rows") == 0))
             continue;
         buf_text(&table.text, text_find(language, name));
