@@ -119,6 +119,32 @@ static void put_pipeline(struct api *api, struct buf *out)
                 (unsigned long long)pipeline.step_ns[i]);
 }
 
+static void put_timeline(struct api *api, struct buf *out)
+{
+    struct timeline *timeline = pipeline_timeline(api->options.pipeline);
+    struct timeline_stats stats;
+    if (timeline == NULL)
+        return;
+    timeline_stats(timeline, &stats);
+    metric_put(out, "hezou_timeline_ready", "gauge", "1 once it was rebuilt.", stats.ready);
+    metric_put(out, "hezou_timeline_position_bytes", "counter", "Reports may see up to here.",
+               stats.position);
+    metric_put(out, "hezou_timeline_events", "gauge", "Events in memory.", stats.events);
+    metric_put(out, "hezou_timeline_delta_events", "gauge",
+               "Of these, not yet merged into the base.", stats.delta_events);
+    metric_put(out, "hezou_timeline_bytes", "gauge", "Memory of the timeline.", stats.bytes);
+    metric_put(out, "hezou_timeline_complete_from_seconds", "gauge",
+               "Complete from this event time on (since 1970); 0 = everything.",
+               stats.complete_from_us < 0 ? 0 : (uint64_t)(stats.complete_from_us / US_PER_S));
+    metric_put(out, "hezou_timeline_dropped_total", "counter",
+               "Events left out because they are too old for its memory.", stats.dropped);
+    metric_put(out, "hezou_timeline_rebuild_us", "gauge", "How long the last rebuild took.",
+               (uint64_t)stats.rebuild_us);
+    metric_put(out, "hezou_timeline_fresh_us", "gauge",
+               "From the last commit until reports saw it.", (uint64_t)stats.fresh_last_us);
+    metric_put(out, "hezou_timeline_views", "gauge", "Reports that read it now.", stats.views);
+}
+
 static void put_state(struct api *api, struct buf *out)
 {
     struct state *state = pipeline_state(api->options.pipeline);
@@ -165,6 +191,7 @@ void api_metrics(void *ctx, struct http_request *request)
     buf_init(&out, (size_t)1 << 20);
     put_journal(api, &out);
     put_pipeline(api, &out);
+    put_timeline(api, &out);
     put_state(api, &out);
     if (api->options.write_metrics != NULL)
         api->options.write_metrics(api->options.metrics_ctx, &out);

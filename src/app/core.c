@@ -141,6 +141,19 @@ static void *warehouse_open_main(void *ctx)
     return NULL;
 }
 
+/* Between the two: it is rebuilt from what the warehouse has now and fed with all that follows. */
+static void timeline_start(struct core *core, const struct options *options)
+{
+    struct timeline_options timeline_options = {
+        .warehouse = core->warehouse,
+        .memory_bytes = (size_t)option_number(options, OPTION_TIMELINE) << 20,
+    };
+    if (timeline_options.memory_bytes == 0 || options->command == COMMAND_DOCTOR)
+        return;
+    timeline_open(&timeline_options, &core->timeline);
+    pipeline_timeline_set(core->pipeline, core->timeline);
+}
+
 static enum status warehouse_and_pipeline(struct core *core, const struct options *options,
                                           struct err *err)
 {
@@ -173,7 +186,10 @@ static enum status warehouse_and_pipeline(struct core *core, const struct option
         *err = opening.err;
         status = opening.status;
     }
-    return status == ST_OK ? pipeline_start(core->pipeline, core->warehouse, err) : status;
+    if (status != ST_OK)
+        return status;
+    timeline_start(core, options);
+    return pipeline_start(core->pipeline, core->warehouse, err);
 }
 
 static enum status clock_choose(struct core *core, const struct options *options, struct err *err)
@@ -220,6 +236,7 @@ enum status core_open(struct core *core, const struct options *options, struct e
 void core_close(struct core *core)
 {
     pipeline_close(core->pipeline);
+    timeline_close(core->timeline);
     warehouse_close(core->warehouse);
     log_close(core->log);
     access_close(core->access);

@@ -21,6 +21,7 @@ struct core {
     struct access *access;
     struct log *log;
     struct warehouse *warehouse;
+    struct timeline *timeline; /* or NULL */
     struct pipeline *pipeline;
 };
 

@@ -148,6 +148,7 @@ static bool commit(struct pipeline *pipeline)
 {
     struct warehouse *warehouse = pipeline->warehouse;
     struct err err;
+    bool any = pipeline->folded_end > warehouse_position(warehouse);
     /* Folding again after a crash, the warehouse is ahead and has been given nothing. */
     while (pipeline->folded_end > warehouse_position(warehouse) &&
            warehouse_commit(warehouse, pipeline->folded_end, pipeline->folded_us, &err) != ST_OK) {
@@ -158,6 +159,8 @@ static bool commit(struct pipeline *pipeline)
             return false;
     }
     pipeline_unstall(pipeline);
+    if (any)
+        timeline_commit(pipeline->timeline, pipeline->folded_end);
     HOOK("pipeline_committed");
     pipeline->rows_since_commit = 0;
     pipeline->commit_due_us = 0;
@@ -324,6 +327,17 @@ void pipeline_close(struct pipeline *pipeline)
     pthread_mutex_destroy(&pipeline->mutex);
     pthread_mutex_destroy(&pipeline->erase_mutex);
     free(pipeline);
+}
+
+void pipeline_timeline_set(struct pipeline *pipeline, struct timeline *timeline)
+{
+    CHECK(!pipeline->started);
+    pipeline->timeline = timeline;
+}
+
+struct timeline *pipeline_timeline(struct pipeline *pipeline)
+{
+    return pipeline->timeline;
 }
 
 struct state *pipeline_state(struct pipeline *pipeline)

@@ -19,6 +19,7 @@
 #include "log/log.h"
 #include "profile/profile.h"
 #include "store/state.h"
+#include "timeline/timeline.h"
 #include "warehouse/warehouse.h"
 
 struct pipeline;
@@ -44,6 +45,10 @@ MUST_USE enum status pipeline_open(const struct pipeline_options *options,
  */
 MUST_USE enum status pipeline_start(struct pipeline *pipeline, struct warehouse *warehouse,
                                     struct err *err);
+/* Before the start, if at all: what the warehouse gets the timeline gets too. It must have been
+ * opened since the warehouse was. */
+void pipeline_timeline_set(struct pipeline *pipeline, struct timeline *timeline);
+struct timeline *pipeline_timeline(struct pipeline *pipeline); /* or NULL */
 /* Stop at a batch's end, flush, close. */
 void pipeline_close(struct pipeline *pipeline);
 

@@ -208,6 +208,7 @@ static enum status bytes_overwrite(struct pipeline *pipeline, const struct targe
     if (status == ST_OK)
         status = log_overwrite(pipeline->options.log, extra.p, extra.count, err);
     HOOK("erase_journal_done");
+    timeline_erase(pipeline->timeline, targets->visitors, status == ST_OK ? targets->count : 0);
     if (status == ST_OK)
         status = warehouse_erase(warehouse, targets->visitors, targets->count, extra.p, extra.count,
                                  err);

@@ -37,6 +37,7 @@ struct batch {
 struct pipeline {
     struct pipeline_options options;
     struct warehouse *warehouse; /* from the start on */
+    struct timeline *timeline;   /* or NULL */
     struct state *state;
     struct identity *identity;
     struct profile *profile;

@@ -137,6 +137,18 @@ static void event_row(struct pipeline *pipeline, const struct item *item)
         .context = event->context,
     };
     warehouse_add_event(pipeline->warehouse, &row);
+    struct timeline_event same = {
+        .position = row.position,
+        .visitor = row.visitor,
+        .person = row.person,
+        .time_us = row.time_us,
+        .name = row.name,
+        .channel = row.channel,
+        .campaign = row.campaign,
+        .has_amount = row.has_amount,
+        .amount_micros = row.amount_micros,
+    };
+    timeline_add_event(pipeline->timeline, &same);
 }
 
 static void record_row(struct pipeline *pipeline, const struct item *item)
@@ -168,9 +180,12 @@ void step_warehouse(struct pipeline *pipeline, struct batch *batch)
                                   str_of(identifier_name(fresh->type)), fresh->value,
                                   item->event.position);
         }
-        for (size_t j = 0; j < item->who.changes_count; j++)
-            warehouse_add_override(warehouse, item->who.changes[j].visitor.v,
-                                   item->who.changes[j].person.v, item->event.position);
+        for (size_t j = 0; j < item->who.changes_count; j++) {
+            const struct identity_change *change = &item->who.changes[j];
+            warehouse_add_override(warehouse, change->visitor.v, change->person.v,
+                                   item->event.position);
+            timeline_set_person(pipeline->timeline, change->visitor.v, change->person.v);
+        }
         if (item->event.verdict == CLEAN_STORED)
             event_row(pipeline, item);
         else if (item->event.verdict != CLEAN_SKIPPED)

@@ -1,0 +1,153 @@
+/* timeline_merge.c - deltas become fewer, and then part of the base.
+ *
+ * Deltas double: a new piece is merged with the one before while that is less than twice as large,
+ * so there are at most some log2 of them, and an event is copied log2 times. When together they
+ * reach a sixteenth of the base they become one piece, and that is merged into the base page by
+ * page; between two steps the keeper looks whether something was fed, so freshness does not suffer.
+ * Readers take pages below `folded_pages` from the base alone, pages above from both.
+ *
+ * The merge is also where what must go does go: events of the erased, and, above the memory's
+ * limit, the oldest. What is too old is decided by whole days of event time, from counts kept per
+ * day, and such an event does not count from that moment on. */
+#include "timeline/timeline_int.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+
+#define BASE_SHARE 16
+#define BASE_MIN 65536               /* events: below it a merge would cost more than it saves */
+#define STEP_MAX_US (50 * US_PER_MS) /* and at most: what was fed waits so long */
+#define STEP_US (2 * US_PER_MS)      /* of the merge at least, before the next look at the queue */
+#define MEMORY_HIGH_PERMILLE 940     /* above it the oldest go … */
+#define MEMORY_LOW_PERMILLE 850      /* … until this is left: days, not single events */
+#define DAY_S 86400U
+
+static void deltas_remove(struct timeline *timeline, uint32_t at)
+{
+    timeline->deltas_count--;
+    for (uint32_t i = at; i < timeline->deltas_count; i++)
+        timeline->deltas[i] = timeline->deltas[i + 1];
+    timeline->deltas[timeline->deltas_count] = NULL;
+}
+
+/* The last two become one. */
+static void deltas_join(struct timeline *timeline)
+{
+    uint32_t at = timeline->deltas_count - 2;
+    struct piece *a = timeline->deltas[at], *b = timeline->deltas[at + 1];
+    struct piece *both = timeline_piece_merge(timeline, a, b, TIMELINE_NONE);
+    timeline_retire(timeline, RETIRED_PIECE, a);
+    timeline_retire(timeline, RETIRED_PIECE, b);
+    deltas_remove(timeline, at + 1);
+    timeline->deltas[at] = both;
+    if (both == NULL)
+        deltas_remove(timeline, at);
+}
+
+void timeline_deltas_add(struct timeline *timeline, struct piece *piece)
+{
+    CHECK(timeline->deltas_count < DELTAS_MAX - 2);
+    timeline->deltas[timeline->deltas_count++] = piece;
+    for (uint32_t n; (n = timeline->deltas_count) >= 2 &&
+                     timeline->deltas[n - 2]->count / 2 < timeline->deltas[n - 1]->count;)
+        deltas_join(timeline);
+}
+
+static uint64_t deltas_events(const struct timeline *timeline)
+{
+    uint64_t events = 0;
+    for (uint32_t i = 0; i < timeline->deltas_count; i++)
+        events += timeline->deltas[i]->count;
+    return events;
+}
+
+/* Above the limit: from which day on events are kept. */
+static void trim_decide(struct timeline *timeline)
+{
+    size_t held = timeline_bytes(timeline), memory = timeline->options.memory_bytes;
+    size_t high = memory / 1000 * MEMORY_HIGH_PERMILLE, low = memory / 1000 * MEMORY_LOW_PERMILLE;
+    uint64_t stored = timeline->base_events + deltas_events(timeline);
+    if (held <= high || timeline->sweep_wanted || stored == 0)
+        return; /* what is decided already must go first */
+    uint64_t too_many = (uint64_t)((double)(held - low) / ((double)held / (double)stored));
+    uint64_t gone = 0;
+    uint32_t day = timeline->trim_before / DAY_S;
+    while (gone < too_many && day + 1 < DAYS) {
+        gone += timeline->days[day];
+        timeline->days[day++] = 0;
+    }
+    timeline->events -= gone;
+    timeline->trim_before = day * DAY_S;
+    timeline->sweep_wanted = true;
+    pthread_mutex_lock(&timeline->mutex);
+    timeline->stats.dropped += gone;
+    pthread_mutex_unlock(&timeline->mutex);
+}
+
+static bool base_due(const struct timeline *timeline)
+{
+    uint64_t share = timeline->base_events / BASE_SHARE;
+    uint64_t least = timeline->options.merge_events > 0 ? timeline->options.merge_events : BASE_MIN;
+    return deltas_events(timeline) >= (share < least ? least : share);
+}
+
+bool timeline_base_waits(const struct timeline *timeline)
+{
+    return timeline->folding || timeline->sweep_wanted || base_due(timeline);
+}
+
+static void base_begin(struct timeline *timeline)
+{
+    if (base_due(timeline))
+        trim_decide(timeline);
+    while (timeline->deltas_count > 1)
+        deltas_join(timeline);
+    timeline->folding_piece = timeline->deltas[0];
+    if (timeline->deltas_count > 0)
+        deltas_remove(timeline, 0);
+    timeline->folding = true;
+    timeline->folded_pages = 0;
+    timeline->sweeping = timeline->sweep_wanted;
+    timeline->sweep_wanted = false;
+}
+
+static void page_fold(struct timeline *timeline, uint32_t page)
+{
+    struct piece *old = timeline->base[page];
+    if (timeline_piece_page_events(timeline->folding_piece, page) == 0 &&
+        (!timeline->sweeping || old == NULL))
+        return;
+    timeline->base[page] = timeline_piece_merge(timeline, old, timeline->folding_piece, page);
+    timeline->base_events += timeline->base[page] == NULL ? 0 : timeline->base[page]->count;
+    if (old != NULL) {
+        timeline->base_events -= old->count;
+        timeline_retire(timeline, RETIRED_PIECE, old);
+    }
+}
+
+static void base_end(struct timeline *timeline)
+{
+    if (timeline->folding_piece != NULL)
+        timeline_retire(timeline, RETIRED_PIECE, timeline->folding_piece);
+    timeline->folding_piece = NULL;
+    timeline->folding = timeline->sweeping = false;
+    timeline->folded_pages = 0;
+    pthread_mutex_lock(&timeline->mutex);
+    timeline->stats.merges++;
+    pthread_mutex_unlock(&timeline->mutex);
+}
+
+bool timeline_base_step(struct timeline *timeline, int64_t us)
+{
+    if (!timeline_base_waits(timeline))
+        return false;
+    if (!timeline->folding)
+        base_begin(timeline);
+    us = us < STEP_US ? STEP_US : us > STEP_MAX_US ? STEP_MAX_US : us;
+    int64_t end_us = monotonic_us() + us;
+    while (timeline->folded_pages < timeline->slots.pages && monotonic_us() < end_us)
+        page_fold(timeline, timeline->folded_pages++);
+    if (timeline->folded_pages >= timeline->slots.pages)
+        base_end(timeline);
+    return true;
+}

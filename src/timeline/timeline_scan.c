@@ -1,0 +1,436 @@
+/* timeline_scan.c - people, one after the other, each as one run of events.
+ *
+ * Threads take pages from a shared counter. In a page a cursor goes along the slots; a slot that is
+ * some person gives that person. Most people have one visitor and nothing in the deltas: their run
+ * is handed out where it lies. For the others the parts are gathered and merged into scratch, in
+ * the order (second, microsecond and position); the second is in the arrays, the rest is looked at
+ * on a tie only. With `wanted` only events that somebody asked for are merged, which for a funnel
+ * is a small part.
+ *
+ * Which slots of the page have something in a delta is marked once per page, by walking the deltas'
+ * runs of this page; so the common case costs one bit. */
+#include "timeline/timeline_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/arena.h"
+#include "base/check.h"
+
+struct timeline_scan {
+    const struct snapshot *snapshot;
+    struct timeline_scan_options options;
+    uint32_t next_page;    /* atomic */
+    uint32_t nobody_taken; /* atomic */
+    uint32_t cancelled;    /* atomic */
+};
+
+/* Part of a person: a span of one piece. */
+struct part {
+    const struct piece *piece;
+    uint32_t number; /* the piece's, for rows */
+    uint32_t from, to;
+};
+
+struct item {
+    uint32_t time;
+    uint32_t at; /* in its piece */
+    uint32_t part;
+};
+
+struct timeline_cursor {
+    struct timeline_scan *scan;
+    const struct snapshot *snapshot;
+
+    uint32_t page; /* TIMELINE_NONE before the first */
+    uint32_t slot, slot_end;
+    const struct slot_page *map;
+    const struct piece *base;
+    uint64_t touched[PAGE_SLOTS / 64]; /* slots of the page with events in a delta */
+
+    uint32_t nobody_next; /* piece number; pages + deltas = done */
+    bool nobody;          /* this cursor gives nobody's events */
+
+    struct part *parts;
+    uint32_t parts_count, parts_capacity;
+    struct item *items, *items_scratch;
+    uint32_t *ends; /* of the sorted stretches in items */
+    uint32_t ends_capacity;
+    uint32_t capacity; /* events of the arrays below, and of items */
+    uint16_t *code, *origin;
+    uint32_t *time;
+    uint64_t *rows;
+};
+
+void timeline_scan_open(const struct timeline_view *view,
+                        const struct timeline_scan_options *options,
+                        struct timeline_scan **ret_scan)
+{
+    struct timeline_scan *scan = mem_zero(sizeof *scan);
+    scan->snapshot = snapshot_of(view);
+    if (options != NULL)
+        scan->options = *options;
+    *ret_scan = scan;
+}
+
+void timeline_scan_close(struct timeline_scan *scan)
+{
+    free(scan);
+}
+
+double timeline_scan_progress(const struct timeline_scan *scan)
+{
+    uint32_t done = __atomic_load_n(&scan->next_page, __ATOMIC_RELAXED);
+    uint32_t all = scan->snapshot->pages;
+    return done >= all ? 1 : (double)done / all;
+}
+
+void timeline_scan_cancel(struct timeline_scan *scan)
+{
+    __atomic_store_n(&scan->cancelled, 1, __ATOMIC_RELAXED);
+}
+
+bool timeline_scan_cancelled(const struct timeline_scan *scan)
+{
+    return __atomic_load_n(&scan->cancelled, __ATOMIC_RELAXED) != 0;
+}
+
+struct timeline_cursor *timeline_cursor_open(struct timeline_scan *scan)
+{
+    struct timeline_cursor *cursor = mem_zero(sizeof *cursor);
+    cursor->scan = scan;
+    cursor->snapshot = scan->snapshot;
+    cursor->page = TIMELINE_NONE;
+    cursor->nobody = scan->options.nobody_too &&
+                     __atomic_exchange_n(&scan->nobody_taken, 1, __ATOMIC_RELAXED) == 0;
+    return cursor;
+}
+
+void timeline_cursor_close(struct timeline_cursor *cursor)
+{
+    if (cursor == NULL)
+        return;
+    free(cursor->parts);
+    free(cursor->items);
+    free(cursor->items_scratch);
+    free(cursor->ends);
+    free(cursor->code);
+    free(cursor->origin);
+    free(cursor->time);
+    free(cursor->rows);
+    free(cursor);
+}
+
+/* --- one run ---------------------------------------------------------------------------------- */
+
+static void run_of_part(uint32_t person, const struct part *part, struct timeline_run *ret_run)
+{
+    const struct piece *piece = part->piece;
+    uint32_t from = part->from;
+    *ret_run = (struct timeline_run){
+        .person = person,
+        .count = part->to - from,
+        .code8 = piece->code_bytes == 1 ? piece->code + from : NULL,
+        .code16 = piece->code_bytes == 2 ? (const uint16_t *)piece->code + from : NULL,
+        .time = piece->time + from,
+        .origin8 = piece->origin_bytes == 1 ? piece->origin + from : NULL,
+        .origin16 = piece->origin_bytes == 2 ? (const uint16_t *)piece->origin + from : NULL,
+        .first_row = (uint64_t)part->number << 32 | from,
+    };
+}
+
+static void part_add(struct timeline_cursor *cursor, uint32_t number, uint32_t slot)
+{
+    struct part part = {.piece = snapshot_piece(cursor->snapshot, number), .number = number};
+    if (part.piece == NULL)
+        return;
+    timeline_piece_run(part.piece, slot, &part.from, &part.to);
+    if (part.from == part.to)
+        return;
+    if (cursor->parts_count == cursor->parts_capacity) {
+        cursor->parts_capacity = cursor->parts_capacity == 0 ? 16 : cursor->parts_capacity * 2;
+        cursor->parts = mem_grow(cursor->parts, cursor->parts_capacity * sizeof *cursor->parts);
+    }
+    cursor->parts[cursor->parts_count++] = part;
+}
+
+static bool is_touched(const struct timeline_cursor *cursor, uint32_t slot)
+{
+    if (slot / PAGE_SLOTS != cursor->page)
+        return true; /* it may be: look */
+    uint32_t i = slot % PAGE_SLOTS;
+    return (cursor->touched[i / 64] >> i % 64 & 1) != 0;
+}
+
+static void visitor_parts(struct timeline_cursor *cursor, uint32_t visitor)
+{
+    const struct snapshot *snapshot = cursor->snapshot;
+    uint32_t page = visitor / PAGE_SLOTS;
+    part_add(cursor, page, visitor);
+    if (!is_touched(cursor, visitor))
+        return;
+    for (uint32_t i = page < snapshot->folded_pages ? 1 : 0; i < snapshot->deltas_count; i++)
+        part_add(cursor, snapshot->pages + i, visitor);
+}
+
+/* --- merging ---------------------------------------------------------------------------------- */
+
+static void scratch_reserve(struct timeline_cursor *cursor)
+{
+    uint64_t events = 0;
+    for (uint32_t i = 0; i < cursor->parts_count; i++)
+        events += cursor->parts[i].to - cursor->parts[i].from;
+    CHECK(events < UINT32_MAX / 2);
+    if (cursor->parts_count > cursor->ends_capacity) {
+        cursor->ends_capacity = cursor->parts_count * 2;
+        cursor->ends = mem_grow(cursor->ends, cursor->ends_capacity * sizeof *cursor->ends);
+    }
+    if (events <= cursor->capacity)
+        return;
+    cursor->capacity = (uint32_t)events * 2;
+    size_t n = cursor->capacity, beyond = READ_BEYOND;
+    cursor->items = mem_grow(cursor->items, n * sizeof *cursor->items);
+    cursor->items_scratch = mem_grow(cursor->items_scratch, n * sizeof *cursor->items_scratch);
+    cursor->code = mem_grow(cursor->code, n * sizeof *cursor->code + beyond);
+    cursor->origin = mem_grow(cursor->origin, n * sizeof *cursor->origin + beyond);
+    cursor->time = mem_grow(cursor->time, n * sizeof *cursor->time + beyond);
+    cursor->rows = mem_grow(cursor->rows, n * sizeof *cursor->rows + beyond);
+}
+
+static bool item_before(const struct part *parts, const struct item *a, const struct item *b)
+{
+    if (a->time != b->time)
+        return a->time < b->time;
+    return parts[a->part].piece->place[a->at] < parts[b->part].piece->place[b->at];
+}
+
+/* The wanted events of each part; `ends` says where a part's stretch ends. */
+static uint32_t items_gather(struct timeline_cursor *cursor)
+{
+    const uint8_t *wanted = cursor->scan->options.wanted;
+    uint32_t count = 0;
+    for (uint32_t p = 0; p < cursor->parts_count; p++) {
+        const struct part *part = &cursor->parts[p];
+        for (uint32_t i = part->from; i < part->to; i++)
+            if (wanted == NULL || wanted[piece_code(part->piece, i)] != 0)
+                cursor->items[count++] = (struct item){part->piece->time[i], i, p};
+        cursor->ends[p] = count;
+    }
+    return count;
+}
+
+static void stretches_merge(const struct part *parts, const struct item *from, uint32_t start,
+                            uint32_t middle, uint32_t end, struct item *to)
+{
+    uint32_t i = start, j = middle;
+    for (uint32_t out = start; out < end; out++)
+        to[out] = j == end || (i < middle && !item_before(parts, &from[j], &from[i])) ? from[i++]
+                                                                                      : from[j++];
+}
+
+/* Neighbouring stretches become one until one is left. */
+static void items_sort(struct timeline_cursor *cursor)
+{
+    uint32_t stretches = cursor->parts_count;
+    while (stretches > 1) {
+        uint32_t start = 0, made = 0;
+        for (uint32_t i = 0; i < stretches; i += 2) {
+            uint32_t middle = cursor->ends[i];
+            uint32_t end = i + 1 < stretches ? cursor->ends[i + 1] : middle;
+            stretches_merge(cursor->parts, cursor->items, start, middle, end,
+                            cursor->items_scratch);
+            cursor->ends[made++] = start = end;
+        }
+        stretches = made;
+        struct item *other = cursor->items;
+        cursor->items = cursor->items_scratch;
+        cursor->items_scratch = other;
+    }
+}
+
+static bool parts_merge(struct timeline_cursor *cursor, uint32_t person,
+                        struct timeline_run *ret_run)
+{
+    scratch_reserve(cursor);
+    uint32_t count = items_gather(cursor);
+    if (count == 0)
+        return false;
+    items_sort(cursor);
+    for (uint32_t i = 0; i < count; i++) {
+        const struct item *item = &cursor->items[i];
+        const struct part *part = &cursor->parts[item->part];
+        cursor->time[i] = item->time;
+        cursor->code[i] = (uint16_t)piece_code(part->piece, item->at);
+        cursor->origin[i] = (uint16_t)piece_origin(part->piece, item->at);
+        cursor->rows[i] = (uint64_t)part->number << 32 | item->at;
+    }
+    *ret_run = (struct timeline_run){.person = person,
+                                     .count = count,
+                                     .code16 = cursor->code,
+                                     .time = cursor->time,
+                                     .origin16 = cursor->origin,
+                                     .rows = cursor->rows};
+    return true;
+}
+
+/* --- people ----------------------------------------------------------------------------------- */
+
+static bool person_run(struct timeline_cursor *cursor, uint32_t person, uint32_t first,
+                       struct timeline_run *ret_run)
+{
+    cursor->parts_count = 0;
+    for (uint32_t v = first; v != TIMELINE_NONE;) {
+        visitor_parts(cursor, v);
+        v = cursor->snapshot->maps[v / PAGE_SLOTS]->next[v % PAGE_SLOTS];
+    }
+    if (cursor->parts_count == 0)
+        return false;
+    if (cursor->parts_count > 1)
+        return parts_merge(cursor, person, ret_run);
+    run_of_part(person, &cursor->parts[0], ret_run);
+    return true;
+}
+
+bool timeline_person(struct timeline_cursor *cursor, uint32_t person, struct timeline_run *ret_run)
+{
+    if (person >= cursor->snapshot->view.slots)
+        return false;
+    uint32_t first = cursor->snapshot->maps[person / PAGE_SLOTS]->first[person % PAGE_SLOTS];
+    return person_run(cursor, person, first, ret_run);
+}
+
+static void delta_mark(struct timeline_cursor *cursor, const struct piece *delta)
+{
+    uint32_t page = cursor->page;
+    if (page >= delta->fences)
+        return;
+    for (uint32_t run = delta->fence[page]; run < delta->fence[page + 1]; run++) {
+        uint32_t i = delta->slots[run] % PAGE_SLOTS;
+        cursor->touched[i / 64] |= UINT64_C(1) << i % 64;
+    }
+}
+
+static bool page_next(struct timeline_cursor *cursor)
+{
+    const struct snapshot *snapshot = cursor->snapshot;
+    uint32_t page = __atomic_fetch_add(&cursor->scan->next_page, 1, __ATOMIC_RELAXED);
+    if (page >= snapshot->pages || timeline_scan_cancelled(cursor->scan))
+        return false;
+    uint32_t end = (page + 1) * PAGE_SLOTS;
+    cursor->page = page;
+    cursor->slot = page * PAGE_SLOTS;
+    cursor->slot_end = end < snapshot->view.slots ? end : snapshot->view.slots;
+    cursor->map = snapshot->maps[page];
+    cursor->base = snapshot->base[page];
+    memset(cursor->touched, 0, sizeof cursor->touched);
+    for (uint32_t i = page < snapshot->folded_pages ? 1 : 0; i < snapshot->deltas_count; i++)
+        delta_mark(cursor, snapshot->deltas[i]);
+    return true;
+}
+
+/* The events of visitor 0, piece by piece. */
+static bool nobody_run(struct timeline_cursor *cursor, struct timeline_run *ret_run)
+{
+    const struct snapshot *snapshot = cursor->snapshot;
+    while (cursor->nobody && !timeline_scan_cancelled(cursor->scan)) {
+        uint32_t number = cursor->nobody_next++;
+        cursor->nobody = number < snapshot->deltas_count;
+        /* The base's first, then the deltas; deltas[0] may be part of page 0 already. */
+        if (number == 1 && snapshot->folded_pages > 0)
+            continue;
+        cursor->parts_count = 0;
+        part_add(cursor, number == 0 ? 0 : snapshot->pages + number - 1, 0);
+        if (cursor->parts_count == 0)
+            continue;
+        run_of_part(TIMELINE_NONE, &cursor->parts[0], ret_run);
+        return true;
+    }
+    return false;
+}
+
+/* With a set: the next slot at or after this one that is in it. */
+static uint32_t set_next(const struct timeline_set *set, uint32_t slot, uint32_t end)
+{
+    if (end > set->slots)
+        end = set->slots;
+    while (slot < end) {
+        uint64_t left = set->words[slot / 64] >> slot % 64;
+        if (left != 0) {
+            slot += (uint32_t)__builtin_ctzll(left);
+            return slot < end ? slot : end;
+        }
+        slot = (slot / 64 + 1) * 64;
+    }
+    return end;
+}
+
+bool timeline_cursor_next(struct timeline_cursor *cursor, struct timeline_run *ret_run)
+{
+    const struct timeline_set *only = cursor->scan->options.only;
+    if (cursor->nobody && nobody_run(cursor, ret_run))
+        return true;
+    for (;;) {
+        while (cursor->slot < cursor->slot_end) {
+            if (only != NULL) {
+                cursor->slot = set_next(only, cursor->slot, cursor->slot_end);
+                if (cursor->slot >= cursor->slot_end)
+                    break;
+            }
+            uint32_t person = cursor->slot++, first = cursor->map->first[person % PAGE_SLOTS];
+            if (first == TIMELINE_NONE)
+                continue;
+            bool alone = first == person &&
+                         cursor->map->next[person % PAGE_SLOTS] == TIMELINE_NONE &&
+                         !is_touched(cursor, person) && cursor->base != NULL;
+            if (!alone) {
+                if (person_run(cursor, person, first, ret_run))
+                    return true;
+                continue;
+            }
+            const uint32_t *offsets = cursor->base->offsets + person % PAGE_SLOTS;
+            struct part part = {cursor->base, cursor->page, offsets[0], offsets[1]};
+            if (part.from == part.to)
+                continue;
+            run_of_part(person, &part, ret_run);
+            return true;
+        }
+        if (!page_next(cursor))
+            return false;
+    }
+}
+
+/* --- threads ---------------------------------------------------------------------------------- */
+
+struct worker {
+    pthread_t thread;
+    struct timeline_scan *scan;
+    timeline_work *work;
+    void *ctx;
+};
+
+static void *worker_main(void *argument)
+{
+    struct worker *worker = argument;
+    struct timeline_cursor *cursor = timeline_cursor_open(worker->scan);
+    worker->work(cursor, worker->ctx);
+    timeline_cursor_close(cursor);
+    return NULL;
+}
+
+void timeline_scan_run(struct timeline_scan *scan, int threads, timeline_work *work, void *ctxs,
+                       size_t ctx_size)
+{
+    if (threads <= 0)
+        threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
+    struct worker *workers = mem_zero((size_t)threads * sizeof *workers);
+    for (int i = 0; i < threads; i++)
+        workers[i] =
+            (struct worker){.scan = scan, .work = work, .ctx = (char *)ctxs + (size_t)i * ctx_size};
+    for (int i = 1; i < threads; i++)
+        CHECK(pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]) == 0);
+    worker_main(&workers[0]);
+    for (int i = 1; i < threads; i++)
+        CHECK(pthread_join(workers[i].thread, NULL) == 0);
+    free(workers);
+}
