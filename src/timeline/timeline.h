@@ -32,8 +32,8 @@ struct timeline_options {
     struct warehouse *warehouse; /* NULL = begin empty, and without properties (tests) */
     size_t memory_bytes;         /* of everything here but open views' leftovers */
     int threads;                 /* of the rebuild; 0 = cores */
-    uint32_t merge_events; /* fed before they are merged into the base, if they are a sixteenth of
-                              it; 0 = 65,536 */
+    uint32_t merge_events;       /* fed before they are merged into the base, if they are 1/32 of
+                                    it; 0 = 65,536 */
 };
 
 /* Begin to rebuild from the warehouse, in the background. What is fed must lie at or after the

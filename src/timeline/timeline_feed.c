@@ -213,7 +213,7 @@ static uint64_t run_uncount(struct timeline *timeline, const struct piece *piece
     for (uint32_t i = from; i < to; i++) {
         if (piece->time[i] < timeline->trim_before)
             continue; /* it does not count any more */
-        timeline->code_events[piece_code(piece, i)]--;
+        timeline->code_events[timeline_piece_code(piece, i)]--;
         timeline->days[piece->time[i] / 86400]--;
         gone++;
     }

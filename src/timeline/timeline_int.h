@@ -88,12 +88,12 @@ void timeline_piece_run(const struct piece *piece, uint32_t slot, uint32_t *ret_
                         uint32_t *ret_to);
 bool timeline_piece_amount(const struct piece *piece, uint32_t i, int64_t *ret_micros);
 
-static inline uint32_t piece_code(const struct piece *piece, uint32_t i)
+static inline uint32_t timeline_piece_code(const struct piece *piece, uint32_t i)
 {
     return piece->code_bytes == 1 ? piece->code[i] : ((const uint16_t *)piece->code)[i];
 }
 
-static inline uint32_t piece_origin(const struct piece *piece, uint32_t i)
+static inline uint32_t timeline_piece_origin(const struct piece *piece, uint32_t i)
 {
     return piece->origin_bytes == 1 ? piece->origin[i] : ((const uint16_t *)piece->origin)[i];
 }

@@ -2,7 +2,7 @@
  *
  * Deltas double: a new piece is merged with the one before while that is less than twice as large,
  * so there are at most some log2 of them, and an event is copied log2 times. When together they
- * reach a sixteenth of the base they become one piece, and that is merged into the base page by
+ * reach a thirty-second of the base they become one piece, and that is merged into the base page by
  * page; between two steps the keeper looks whether something was fed, so freshness does not suffer.
  * Readers take pages below `folded_pages` from the base alone, pages above from both.
  *
@@ -14,7 +14,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 
-#define BASE_SHARE 16
+#define BASE_SHARE 32
 #define BASE_MIN 65536               /* events: below it a merge would cost more than it saves */
 #define STEP_MAX_US (50 * US_PER_MS) /* and at most: what was fed waits so long */
 #define STEP_US (2 * US_PER_MS)      /* of the merge at least, before the next look at the queue */

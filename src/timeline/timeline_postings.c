@@ -22,7 +22,7 @@ static void piece_tally(const struct piece *piece, struct tally *tally, const st
 {
     for (uint32_t run = 0; run < piece->runs; run++)
         for (uint32_t i = piece->offsets[run]; i < piece->offsets[run + 1]; i++) {
-            uint32_t code = piece_code(piece, i);
+            uint32_t code = timeline_piece_code(piece, i);
             if (tally->last[code] == run + 1)
                 continue;
             tally->last[code] = run + 1;

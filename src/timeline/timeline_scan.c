@@ -7,8 +7,9 @@
  * on a tie only. With `wanted` only events that somebody asked for are merged, which for a funnel
  * is a small part.
  *
- * Which slots of the page have something in a delta is marked once per page, by walking the deltas'
- * runs of this page; so the common case costs one bit. */
+ * What the deltas have of a page's slots is listed once per page, by walking their runs of it; so
+ * the common case costs one look, and the others no search. Most deltas are later than all of the
+ * base, and then merging is copying one after the other. */
 #include "timeline/timeline_int.h"
 
 #include <stdlib.h>
@@ -33,6 +34,11 @@ struct part {
     uint32_t from, to;
 };
 
+/* A delta's run of one of the page's slots; the next one is of a younger delta. */
+struct touch {
+    uint32_t number, from, to, next;
+};
+
 struct item {
     uint32_t time;
     uint32_t at; /* in its piece */
@@ -47,7 +53,10 @@ struct timeline_cursor {
     uint32_t slot, slot_end;
     const struct slot_page *map;
     const struct piece *base;
-    uint64_t touched[PAGE_SLOTS / 64]; /* slots of the page with events in a delta */
+    uint32_t touched[PAGE_SLOTS]; /* by slot: the first of its touches, or NONE */
+    uint32_t touched_last[PAGE_SLOTS];
+    struct touch *touches;
+    uint32_t touches_count, touches_capacity;
 
     uint32_t nobody_next; /* piece number; pages + deltas = done */
     bool nobody;          /* this cursor gives nobody's events */
@@ -57,8 +66,8 @@ struct timeline_cursor {
     struct item *items, *items_scratch;
     uint32_t *ends; /* of the sorted stretches in items */
     uint32_t ends_capacity;
-    uint32_t capacity; /* events of the arrays below, and of items */
-    uint16_t *code, *origin;
+    uint32_t capacity;      /* events of the arrays below, and of items */
+    uint8_t *code, *origin; /* u8 or u16, as the widest part has */
     uint32_t *time;
     uint64_t *rows;
 };
@@ -111,6 +120,7 @@ void timeline_cursor_close(struct timeline_cursor *cursor)
 {
     if (cursor == NULL)
         return;
+    free(cursor->touches);
     free(cursor->parts);
     free(cursor->items);
     free(cursor->items_scratch);
@@ -140,38 +150,42 @@ static void run_of_part(uint32_t person, const struct part *part, struct timelin
     };
 }
 
-static void part_add(struct timeline_cursor *cursor, uint32_t number, uint32_t slot)
+static void part_put(struct timeline_cursor *cursor, const struct part *part)
 {
-    struct part part = {.piece = snapshot_piece(cursor->snapshot, number), .number = number};
-    if (part.piece == NULL)
-        return;
-    timeline_piece_run(part.piece, slot, &part.from, &part.to);
-    if (part.from == part.to)
+    if (part->piece == NULL || part->from == part->to)
         return;
     if (cursor->parts_count == cursor->parts_capacity) {
         cursor->parts_capacity = cursor->parts_capacity == 0 ? 16 : cursor->parts_capacity * 2;
         cursor->parts = mem_grow(cursor->parts, cursor->parts_capacity * sizeof *cursor->parts);
     }
-    cursor->parts[cursor->parts_count++] = part;
+    cursor->parts[cursor->parts_count++] = *part;
 }
 
-static bool is_touched(const struct timeline_cursor *cursor, uint32_t slot)
+static void part_find(struct timeline_cursor *cursor, uint32_t number, uint32_t slot)
 {
-    if (slot / PAGE_SLOTS != cursor->page)
-        return true; /* it may be: look */
-    uint32_t i = slot % PAGE_SLOTS;
-    return (cursor->touched[i / 64] >> i % 64 & 1) != 0;
+    struct part part = {.piece = snapshot_piece(cursor->snapshot, number), .number = number};
+    if (part.piece != NULL)
+        timeline_piece_run(part.piece, slot, &part.from, &part.to);
+    part_put(cursor, &part);
 }
 
 static void visitor_parts(struct timeline_cursor *cursor, uint32_t visitor)
 {
     const struct snapshot *snapshot = cursor->snapshot;
     uint32_t page = visitor / PAGE_SLOTS;
-    part_add(cursor, page, visitor);
-    if (!is_touched(cursor, visitor))
+    part_find(cursor, page, visitor);
+    if (page != cursor->page) { /* elsewhere: search */
+        for (uint32_t i = page < snapshot->folded_pages ? 1 : 0; i < snapshot->deltas_count; i++)
+            part_find(cursor, snapshot->pages + i, visitor);
         return;
-    for (uint32_t i = page < snapshot->folded_pages ? 1 : 0; i < snapshot->deltas_count; i++)
-        part_add(cursor, snapshot->pages + i, visitor);
+    }
+    for (uint32_t at = cursor->touched[visitor % PAGE_SLOTS]; at != TIMELINE_NONE;) {
+        const struct touch *touch = &cursor->touches[at];
+        struct part part = {snapshot_piece(snapshot, touch->number), touch->number, touch->from,
+                            touch->to};
+        part_put(cursor, &part);
+        at = touch->next;
+    }
 }
 
 /* --- merging ---------------------------------------------------------------------------------- */
@@ -192,8 +206,8 @@ static void scratch_reserve(struct timeline_cursor *cursor)
     size_t n = cursor->capacity, beyond = READ_BEYOND;
     cursor->items = mem_grow(cursor->items, n * sizeof *cursor->items);
     cursor->items_scratch = mem_grow(cursor->items_scratch, n * sizeof *cursor->items_scratch);
-    cursor->code = mem_grow(cursor->code, n * sizeof *cursor->code + beyond);
-    cursor->origin = mem_grow(cursor->origin, n * sizeof *cursor->origin + beyond);
+    cursor->code = mem_grow(cursor->code, n * 2 + beyond);
+    cursor->origin = mem_grow(cursor->origin, n * 2 + beyond);
     cursor->time = mem_grow(cursor->time, n * sizeof *cursor->time + beyond);
     cursor->rows = mem_grow(cursor->rows, n * sizeof *cursor->rows + beyond);
 }
@@ -213,7 +227,7 @@ static uint32_t items_gather(struct timeline_cursor *cursor)
     for (uint32_t p = 0; p < cursor->parts_count; p++) {
         const struct part *part = &cursor->parts[p];
         for (uint32_t i = part->from; i < part->to; i++)
-            if (wanted == NULL || wanted[piece_code(part->piece, i)] != 0)
+            if (wanted == NULL || wanted[timeline_piece_code(part->piece, i)] != 0)
                 cursor->items[count++] = (struct item){part->piece->time[i], i, p};
         cursor->ends[p] = count;
     }
@@ -249,29 +263,168 @@ static void items_sort(struct timeline_cursor *cursor)
     }
 }
 
-static bool parts_merge(struct timeline_cursor *cursor, uint32_t person,
-                        struct timeline_run *ret_run)
+/* Where each array of the run begins, and how wide its elements are. */
+struct widths {
+    uint8_t code, origin;
+};
+
+static struct widths widths_of(const struct timeline_cursor *cursor)
 {
-    scratch_reserve(cursor);
+    struct widths widths = {1, 1};
+    for (uint32_t i = 0; i < cursor->parts_count; i++) {
+        const struct piece *piece = cursor->parts[i].piece;
+        widths.code = piece->code_bytes > widths.code ? piece->code_bytes : widths.code;
+        widths.origin = piece->origin_bytes > widths.origin ? piece->origin_bytes : widths.origin;
+    }
+    return widths;
+}
+
+static void merged_run(const struct timeline_cursor *cursor, uint32_t person, uint32_t count,
+                       struct widths widths, struct timeline_run *ret_run)
+{
+    *ret_run = (struct timeline_run){
+        .person = person,
+        .count = count,
+        .code8 = widths.code == 1 ? cursor->code : NULL,
+        .code16 = widths.code == 2 ? (const uint16_t *)cursor->code : NULL,
+        .time = cursor->time,
+        .origin8 = widths.origin == 1 ? cursor->origin : NULL,
+        .origin16 = widths.origin == 2 ? (const uint16_t *)cursor->origin : NULL,
+        .rows = cursor->rows,
+    };
+}
+
+static void element_put(uint8_t *array, uint8_t width, uint32_t at, uint32_t v)
+{
+    if (width == 1)
+        array[at] = (uint8_t)v;
+    else
+        ((uint16_t *)array)[at] = (uint16_t)v;
+}
+
+/* Is each part over before the next begins? */
+static bool parts_in_order(const struct timeline_cursor *cursor)
+{
+    for (uint32_t i = 1; i < cursor->parts_count; i++) {
+        const struct part *a = &cursor->parts[i - 1], *b = &cursor->parts[i];
+        uint32_t x = a->piece->time[a->to - 1], y = b->piece->time[b->from];
+        if (x > y || (x == y && a->piece->place[a->to - 1] > b->piece->place[b->from]))
+            return false;
+    }
+    return true;
+}
+
+static void elements_copy(uint8_t *to, uint8_t to_width, uint32_t at, const uint8_t *from,
+                          uint8_t from_width, uint32_t from_at, uint32_t n)
+{
+    if (to_width == from_width) {
+        memcpy(to + (size_t)at * to_width, from + (size_t)from_at * to_width, (size_t)n * to_width);
+        return;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        ((uint16_t *)to)[at + i] = from[from_at + i];
+}
+
+/* One after the other, all of them. */
+static uint32_t parts_append(struct timeline_cursor *cursor, struct widths widths)
+{
+    uint32_t count = 0;
+    for (uint32_t p = 0; p < cursor->parts_count; p++) {
+        const struct part *part = &cursor->parts[p];
+        const struct piece *piece = part->piece;
+        uint32_t n = part->to - part->from;
+        memcpy(cursor->time + count, piece->time + part->from, (size_t)n * sizeof *piece->time);
+        elements_copy(cursor->code, widths.code, count, piece->code, piece->code_bytes, part->from,
+                      n);
+        elements_copy(cursor->origin, widths.origin, count, piece->origin, piece->origin_bytes,
+                      part->from, n);
+        uint64_t row = (uint64_t)part->number << 32 | part->from;
+        for (uint32_t i = 0; i < n; i++)
+            cursor->rows[count + i] = row + i;
+        count += n;
+    }
+    return count;
+}
+
+static void event_put(struct timeline_cursor *cursor, struct widths widths, uint32_t at,
+                      const struct part *part, uint32_t i)
+{
+    const struct piece *piece = part->piece;
+    cursor->time[at] = piece->time[i];
+    element_put(cursor->code, widths.code, at, timeline_piece_code(piece, i));
+    element_put(cursor->origin, widths.origin, at, timeline_piece_origin(piece, i));
+    cursor->rows[at] = (uint64_t)part->number << 32 | i;
+}
+
+/* The next wanted event of a part from i on, or its end. */
+static uint32_t wanted_next(const uint8_t *wanted, const struct part *part, uint32_t i)
+{
+    if (wanted != NULL)
+        while (i < part->to && wanted[timeline_piece_code(part->piece, i)] == 0)
+            i++;
+    return i;
+}
+
+static uint32_t parts_append_wanted(struct timeline_cursor *cursor, struct widths widths)
+{
+    const uint8_t *wanted = cursor->scan->options.wanted;
+    uint32_t count = 0;
+    for (uint32_t p = 0; p < cursor->parts_count; p++) {
+        const struct part *part = &cursor->parts[p];
+        uint32_t i = wanted_next(wanted, part, part->from);
+        for (; i < part->to; i = wanted_next(wanted, part, i + 1))
+            event_put(cursor, widths, count++, part, i);
+    }
+    return count;
+}
+
+/* Two parts that overlap. */
+static uint32_t pair_merge(struct timeline_cursor *cursor, struct widths widths)
+{
+    const uint8_t *wanted = cursor->scan->options.wanted;
+    const struct part *a = &cursor->parts[0], *b = &cursor->parts[1];
+    uint32_t i = wanted_next(wanted, a, a->from), j = wanted_next(wanted, b, b->from), count = 0;
+    while (i < a->to && j < b->to) {
+        uint32_t x = a->piece->time[i], y = b->piece->time[j];
+        if (x < y || (x == y && a->piece->place[i] < b->piece->place[j])) {
+            event_put(cursor, widths, count++, a, i);
+            i = wanted_next(wanted, a, i + 1);
+        } else {
+            event_put(cursor, widths, count++, b, j);
+            j = wanted_next(wanted, b, j + 1);
+        }
+    }
+    for (; i < a->to; i = wanted_next(wanted, a, i + 1))
+        event_put(cursor, widths, count++, a, i);
+    for (; j < b->to; j = wanted_next(wanted, b, j + 1))
+        event_put(cursor, widths, count++, b, j);
+    return count;
+}
+
+static uint32_t many_merge(struct timeline_cursor *cursor, struct widths widths)
+{
     uint32_t count = items_gather(cursor);
-    if (count == 0)
-        return false;
     items_sort(cursor);
     for (uint32_t i = 0; i < count; i++) {
         const struct item *item = &cursor->items[i];
-        const struct part *part = &cursor->parts[item->part];
-        cursor->time[i] = item->time;
-        cursor->code[i] = (uint16_t)piece_code(part->piece, item->at);
-        cursor->origin[i] = (uint16_t)piece_origin(part->piece, item->at);
-        cursor->rows[i] = (uint64_t)part->number << 32 | item->at;
+        event_put(cursor, widths, i, &cursor->parts[item->part], item->at);
     }
-    *ret_run = (struct timeline_run){.person = person,
-                                     .count = count,
-                                     .code16 = cursor->code,
-                                     .time = cursor->time,
-                                     .origin16 = cursor->origin,
-                                     .rows = cursor->rows};
-    return true;
+    return count;
+}
+
+static bool parts_merge(struct timeline_cursor *cursor, uint32_t person,
+                        struct timeline_run *ret_run)
+{
+    struct widths widths = widths_of(cursor);
+    uint32_t count;
+    scratch_reserve(cursor);
+    if (parts_in_order(cursor))
+        count = cursor->scan->options.wanted == NULL ? parts_append(cursor, widths)
+                                                     : parts_append_wanted(cursor, widths);
+    else
+        count = cursor->parts_count == 2 ? pair_merge(cursor, widths) : many_merge(cursor, widths);
+    merged_run(cursor, person, count, widths, ret_run);
+    return count > 0;
 }
 
 /* --- people ----------------------------------------------------------------------------------- */
@@ -300,14 +453,27 @@ bool timeline_person(struct timeline_cursor *cursor, uint32_t person, struct tim
     return person_run(cursor, person, first, ret_run);
 }
 
-static void delta_mark(struct timeline_cursor *cursor, const struct piece *delta)
+static void delta_list(struct timeline_cursor *cursor, uint32_t i)
 {
+    const struct piece *delta = cursor->snapshot->deltas[i];
     uint32_t page = cursor->page;
     if (page >= delta->fences)
         return;
+    uint32_t count = cursor->touches_count + delta->fence[page + 1] - delta->fence[page];
+    if (count > cursor->touches_capacity) {
+        cursor->touches_capacity = count * 2;
+        cursor->touches =
+            mem_grow(cursor->touches, cursor->touches_capacity * sizeof *cursor->touches);
+    }
     for (uint32_t run = delta->fence[page]; run < delta->fence[page + 1]; run++) {
-        uint32_t i = delta->slots[run] % PAGE_SLOTS;
-        cursor->touched[i / 64] |= UINT64_C(1) << i % 64;
+        uint32_t slot = delta->slots[run] % PAGE_SLOTS, at = cursor->touches_count++;
+        cursor->touches[at] = (struct touch){cursor->snapshot->pages + i, delta->offsets[run],
+                                             delta->offsets[run + 1], TIMELINE_NONE};
+        if (cursor->touched[slot] == TIMELINE_NONE)
+            cursor->touched[slot] = at;
+        else
+            cursor->touches[cursor->touched_last[slot]].next = at;
+        cursor->touched_last[slot] = at;
     }
 }
 
@@ -323,9 +489,10 @@ static bool page_next(struct timeline_cursor *cursor)
     cursor->slot_end = end < snapshot->view.slots ? end : snapshot->view.slots;
     cursor->map = snapshot->maps[page];
     cursor->base = snapshot->base[page];
-    memset(cursor->touched, 0, sizeof cursor->touched);
+    memset(cursor->touched, 0xff, sizeof cursor->touched);
+    cursor->touches_count = 0;
     for (uint32_t i = page < snapshot->folded_pages ? 1 : 0; i < snapshot->deltas_count; i++)
-        delta_mark(cursor, snapshot->deltas[i]);
+        delta_list(cursor, i);
     return true;
 }
 
@@ -340,7 +507,7 @@ static bool nobody_run(struct timeline_cursor *cursor, struct timeline_run *ret_
         if (number == 1 && snapshot->folded_pages > 0)
             continue;
         cursor->parts_count = 0;
-        part_add(cursor, number == 0 ? 0 : snapshot->pages + number - 1, 0);
+        part_find(cursor, number == 0 ? 0 : snapshot->pages + number - 1, 0);
         if (cursor->parts_count == 0)
             continue;
         run_of_part(TIMELINE_NONE, &cursor->parts[0], ret_run);
@@ -380,9 +547,9 @@ bool timeline_cursor_next(struct timeline_cursor *cursor, struct timeline_run *r
             uint32_t person = cursor->slot++, first = cursor->map->first[person % PAGE_SLOTS];
             if (first == TIMELINE_NONE)
                 continue;
-            bool alone = first == person &&
-                         cursor->map->next[person % PAGE_SLOTS] == TIMELINE_NONE &&
-                         !is_touched(cursor, person) && cursor->base != NULL;
+            bool alone =
+                first == person && cursor->map->next[person % PAGE_SLOTS] == TIMELINE_NONE &&
+                cursor->touched[person % PAGE_SLOTS] == TIMELINE_NONE && cursor->base != NULL;
             if (!alone) {
                 if (person_run(cursor, person, first, ret_run))
                     return true;

@@ -1,0 +1,215 @@
+/* timeline_rebuild_test.c - a rebuild from the warehouse, and what is read from it later. */
+#include "timeline/timeline_test_int.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* --- with a warehouse ------------------------------------------------------------------------- */
+
+static void stored_open(struct world *world, uint64_t seed)
+{
+    struct err err;
+    *world = (struct world){.names = 20, .position = 64};
+    rng_init_seed(&world->rng, seed);
+    disk_init(&world->disk);
+    clock_init_virtual(&world->clock, NOVEMBER);
+    const char *tmp = getenv("TMPDIR");
+    snprintf(world->folder, sizeof world->folder, "%s/hezou-timeline-XXXXXX",
+             tmp != NULL && strlen(tmp) < 32 ? tmp : "/tmp");
+    assert_non_null(mkdtemp(world->folder));
+    char folder[96], exports[96];
+    snprintf(folder, sizeof folder, "%s/warehouse", world->folder);
+    snprintf(exports, sizeof exports, "%s/export", world->folder);
+    struct warehouse_options options = {.folder = folder,
+                                        .export_folder = exports,
+                                        .disk = &world->disk,
+                                        .clock = &world->clock,
+                                        .threads = 2};
+    must(warehouse_open(&options, &world->warehouse, &err), &err);
+    struct timeline_options with = {.warehouse = world->warehouse,
+                                    .memory_bytes = (size_t)1 << 30,
+                                    .threads = 2,
+                                    .merge_events = 2000};
+    timeline_open(&with, &world->timeline);
+    wait_ready(world->timeline);
+}
+
+static int file_remove(const char *path, const struct stat *stat, int kind, struct FTW *ftw)
+{
+    (void)stat, (void)kind, (void)ftw;
+    return remove(path);
+}
+
+static void stored_close(struct world *world)
+{
+    timeline_close(world->timeline);
+    warehouse_close(world->warehouse);
+    free(world->facts);
+    assert_int_equal(nftw(world->folder, file_remove, 16, FTW_DEPTH | FTW_PHYS), 0);
+}
+
+static void reopen(struct world *world, size_t memory_bytes)
+{
+    timeline_close(world->timeline);
+    struct timeline_options with = {.warehouse = world->warehouse,
+                                    .memory_bytes = memory_bytes,
+                                    .threads = 2,
+                                    .merge_events = 2000};
+    timeline_open(&with, &world->timeline);
+    wait_ready(world->timeline);
+}
+
+static void a_rebuild_gives_what_the_feed_gave(void **state)
+{
+    (void)state;
+    static struct world world;
+    for (uint64_t seed = 31; seed < 34; seed++) {
+        stored_open(&world, seed);
+        for (int round = 0; round < 3; round++) {
+            history_run(&world, 2500);
+            world_check(&world);
+            reopen(&world, (size_t)1 << 30);
+            world_check(&world);
+        }
+        stored_close(&world);
+    }
+}
+
+/* The feed goes on while the rebuild runs; nothing is twice, nothing is missing. */
+static void what_is_fed_during_the_rebuild_comes_after_it(void **state)
+{
+    (void)state;
+    static struct world world;
+    stored_open(&world, 41);
+    for (int round = 0; round < 6; round++) {
+        history_run(&world, 1500);
+        timeline_close(world.timeline);
+        struct timeline_options with = {.warehouse = world.warehouse,
+                                        .memory_bytes = (size_t)1 << 30,
+                                        .threads = 2,
+                                        .merge_events = 2000};
+        timeline_open(&with, &world.timeline);
+        history_run(&world, 800);
+        wait_ready(world.timeline);
+        world_check(&world);
+    }
+    stored_close(&world);
+}
+
+/* A queue that was full ends in a rebuild from there. */
+static void what_was_lost_is_read_from_the_warehouse(void **state)
+{
+    (void)state;
+    static struct world world;
+    stored_open(&world, 51);
+    history_run(&world, 2000);
+    pthread_mutex_lock(&world.timeline->mutex);
+    world.timeline->queue_bytes = SIZE_MAX / 2; /* as if the keeper slept */
+    pthread_mutex_unlock(&world.timeline->mutex);
+    history_run(&world, 2000);
+    pthread_mutex_lock(&world.timeline->mutex);
+    while (world.timeline->lost || !world.timeline->ready)
+        pthread_cond_wait(&world.timeline->published, &world.timeline->mutex);
+    pthread_mutex_unlock(&world.timeline->mutex);
+    world_check(&world);
+    history_run(&world, 500);
+    world_check(&world);
+    stored_close(&world);
+}
+
+static void column_check(const struct world *world, const struct timeline_view *view,
+                         const char *event)
+{
+    struct err err;
+    char text[32];
+    const struct timeline_column *colour, *number, *list;
+    must(timeline_column_open(view, str_of(event), STR("colour"), &colour, &err), &err);
+    must(timeline_column_open(view, str_of(event), STR("n"), &number, &err), &err);
+    must(timeline_column_open(view, str_of(event), STR("list"), &list, &err), &err);
+    assert_int_equal(timeline_column_values(list), 0);
+    struct seen *all = expected(world);
+    struct timeline_scan *scan;
+    struct timeline_run run;
+    timeline_scan_open(view, NULL, &scan);
+    struct timeline_cursor *cursor = timeline_cursor_open(scan);
+    while (timeline_cursor_next(cursor, &run)) {
+        size_t at = person_start(all, world->count, timeline_person_id(view, run.person));
+        for (uint32_t i = 0; i < run.count; i++) {
+            const struct fact *fact = all[at + i].fact;
+            uint64_t row = timeline_row(&run, i);
+            bool asked = *event == '\0' || strcmp(text_of(text, "name", fact->name), event) == 0;
+            const char *want = !asked ? "" : fact->name % 3 == 0 ? "red" : "blue";
+            assert_true(
+                str_is(timeline_column_text(colour, timeline_column_code(colour, row)), want));
+            snprintf(text, sizeof text, asked ? "%u" : "", fact->campaign);
+            assert_true(
+                str_is(timeline_column_text(number, timeline_column_code(number, row)), text));
+        }
+    }
+    timeline_cursor_close(cursor);
+    timeline_scan_close(scan);
+    free(all);
+    timeline_column_close(colour);
+    timeline_column_close(number);
+    timeline_column_close(list);
+}
+
+static void properties_are_those_of_the_very_event(void **state)
+{
+    (void)state;
+    static struct world world;
+    struct err err;
+    stored_open(&world, 61);
+    for (int round = 0; round < 6; round++) {
+        history_run(&world, 900);
+        const struct timeline_view *view;
+        must(timeline_view_open(world.timeline, world.position, &view, &err), &err);
+        column_check(&world, view, "");
+        column_check(&world, view, "name 3");
+        column_check(&world, view, "name 4");
+        timeline_view_close(view);
+    }
+    stored_close(&world);
+}
+
+static void people_have_the_name_of_their_most_important_identifier(void **state)
+{
+    (void)state;
+    static struct world world;
+    struct err err;
+    struct arena arena;
+    struct str *names;
+    stored_open(&world, 71);
+    warehouse_add_visitor(world.warehouse, id_of(7), id_of(5), STR("anonymous_id"), STR("a"), 70);
+    warehouse_add_visitor(world.warehouse, id_of(5), id_of(5), STR("phone"), STR("+8613"), 71);
+    warehouse_add_visitor(world.warehouse, id_of(6), id_of(6), STR("phone"), STR("+8612"), 72);
+    warehouse_add_override(world.warehouse, id_of(6), id_of(5), 73);
+    world.owner[5] = world.owner[6] = world.owner[7] = id_of(5);
+    world.position = 80;
+    struct fact fact = {.visitor = id_of(7), .position = 80, .time_us = NOVEMBER, .amount = -1};
+    fact_feed(&world, &fact, false);
+    world_commit(&world);
+    const struct timeline_view *view;
+    must(timeline_view_open(world.timeline, world.position, &view, &err), &err);
+    uint32_t person = timeline_person_find(view, id_of(5));
+    assert_int_not_equal(person, TIMELINE_NONE);
+    arena_init(&arena);
+    must(timeline_people_name(view, &person, 1, &arena, &names, &err), &err);
+    assert_true(str_is(names[0], "phone:+8612"));
+    arena_done(&arena);
+    timeline_view_close(view);
+    stored_close(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_rebuild_gives_what_the_feed_gave),
+        cmocka_unit_test(what_is_fed_during_the_rebuild_comes_after_it),
+        cmocka_unit_test(what_was_lost_is_read_from_the_warehouse),
+        cmocka_unit_test(properties_are_those_of_the_very_event),
+        cmocka_unit_test(people_have_the_name_of_their_most_important_identifier),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
