@@ -9,9 +9,9 @@
  *                 "property" names it); content … medium are the utm_ properties of the touch
  *   "models"      a list of attribution.h's names, default ["last"]; "data_driven": true = markov
  *                 with the order that predicts best
- *   "order"       markov, 1 … 16 or "auto"; "half_life" of decay, default "7d"; "position" [40,20,40]
- *   "costs"       [{"channel": …, "spend": …}]; the first member's name may be the word of "by"
- *   "top"         how many values have a row of their own, default 50
+ *   "order"       markov, 1 … 16 or "auto"; "half_life" of decay, default "7d"; "position"
+ * [40,20,40] "costs"       [{"channel": …, "spend": …}]; the first member's name may be the word of
+ * "by" "top"         how many values have a row of their own, default 50
  *
  * A journey is the person's touches since the conversion before, each within its look-back, and the
  * conversion that ends it; what comes after the last conversion is a journey that did not convert,
@@ -77,7 +77,8 @@ static void touch_add(struct worker *worker, struct touch touch)
     worker->touches[worker->count++] = touch;
 }
 
-/* The journey's touches that count at `time`, kept at the front of worker->touches and as a path. */
+/* The journey's touches that count at `time`, kept at the front of worker->touches and as a path.
+ */
 static uint32_t journey_cut(struct worker *worker, uint32_t time)
 {
     size_t kept = 0;
@@ -366,8 +367,7 @@ static enum status run_all(struct live_ask *ask, struct attribution_ask *want, s
     for (int t = 0; t < threads; t++)
         worker_open(&workers[t], want);
     const uint8_t *wanted = wanted_codes(ask, want);
-    enum status status =
-        live_pass(ask, NULL, wanted, journeys_of, workers, sizeof *workers, err);
+    enum status status = live_pass(ask, NULL, wanted, journeys_of, workers, sizeof *workers, err);
     if (status == ST_OK && ask->want == NULL) {
         ask->people = wanted == NULL ? 0 : UINT64_MAX; /* of a part of the events: not everybody */
         for (int t = 0; t < threads && wanted == NULL; t++)
@@ -552,12 +552,11 @@ static enum status cell_ask(struct live_ask *ask, struct attribution_ask *want, 
 
 enum status live_attribution(struct live_ask *ask, struct buf *json, struct err *err)
 {
-    static const char *const members[] = {"conversion", "conversions", "touches", "lookback",
-                                          "gap",        "by",          "property", "models",
-                                          "data_driven", "order",      "half_life", "position",
-                                          "costs",      "top",         NULL};
+    static const char *const members[] = {
+        "conversion",  "conversions", "touches",   "lookback", "gap",   "by",  "property", "models",
+        "data_driven", "order",       "half_life", "position", "costs", "top", NULL};
     struct attribution_ask want = {0};
-    enum status status = live_ask_known(ask, members, err);
+    enum status status = live_ask_plain(ask, members, err);
     if (status == ST_OK)
         status = live_order_event(ask, "conversion", &want.conversion, err);
     if (status == ST_OK)

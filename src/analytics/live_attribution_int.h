@@ -56,10 +56,10 @@ struct attribution_found {
     struct attribution_value *values;
     uint64_t kinds[LIVE_TOUCHES];
     uint64_t conversions, with_touch, cross_channel, arrivals, without_amount, converted_people;
-    int64_t micros;        /* of all conversions */
+    int64_t micros;         /* of all conversions */
     int64_t micros_touched; /* of those with a touch */
     uint64_t older_touches; /* left out of journeys that are too long */
-    uint32_t *delays;      /* first touch to conversion, per conversion with a touch */
+    uint32_t *delays;       /* first touch to conversion, per conversion with a touch */
     size_t delays_count, delays_capacity;
 };
 

@@ -59,7 +59,8 @@ static int by_touches(const void *a, const void *b)
     return (x->value > y->value) - (x->value < y->value);
 }
 
-/* Every value that some journey has. Converting touches weigh more than any number of the others. */
+/* Every value that some journey has. Converting touches weigh more than any number of the others.
+ */
 static size_t values_rank(const struct answer *answer, struct ranked *ranked)
 {
     const struct live_journeys *journeys = &answer->found->journeys;
@@ -97,8 +98,8 @@ static void channels_choose(struct answer *answer)
     answer->others = used > top ? used - top : 0;
     answer->channels_count = (uint32_t)(used > top ? top + 1 : used);
     for (uint32_t c = 0; c < answer->channels_count; c++)
-        answer->channels[c] = (struct channel){
-            .value = c < top ? ranked[c].value : TIMELINE_NONE, .spend = NAN};
+        answer->channels[c] =
+            (struct channel){.value = c < top ? ranked[c].value : TIMELINE_NONE, .spend = NAN};
     for (size_t i = 0; i < used; i++) {
         uint32_t c = (uint32_t)(i < top ? i : top);
         answer->channel_of[ranked[i].value] = c;
@@ -139,7 +140,7 @@ static void paths_make(struct answer *answer)
 
 static void direct_find(struct answer *answer)
 {
-    static const char *const names[] = {"(none)",    "direct", "(direct)", "(direct) / (none)",
+    static const char *const names[] = {"(none)",        "direct",  "(direct)", "(direct) / (none)",
                                         "direct / none", "直接访问"};
     bool *direct = ARENA_ARRAY(answer->ask->arena, bool, answer->channels_count + 1);
     for (uint32_t c = 0; c < answer->channels_count; c++)
@@ -173,9 +174,8 @@ static void costs_match(struct answer *answer)
 static struct attribution_credit decay_credit(struct answer *answer)
 {
     size_t n = (size_t)answer->channels_count + 1;
-    struct attribution_credit credit = {
-        .conversions = ARENA_ARRAY(answer->ask->arena, double, n),
-        .values = ARENA_ARRAY(answer->ask->arena, double, n)};
+    struct attribution_credit credit = {.conversions = ARENA_ARRAY(answer->ask->arena, double, n),
+                                        .values = ARENA_ARRAY(answer->ask->arena, double, n)};
     for (uint32_t v = 0; v < answer->want->values; v++) {
         const struct attribution_value *value = &answer->found->values[v];
         if (value->touches == 0)
@@ -215,8 +215,8 @@ static enum status models_run(struct answer *answer, struct err *err)
             status = attribution_run(&answer->paths, model, &answer->rules, arena,
                                      &answer->credits[m], err);
         if (status == ST_OK && answer->want->costs_count > 0)
-            status = attribution_run(&arrivals, model, &answer->rules, arena, &answer->arrived[m],
-                                     err);
+            status =
+                attribution_run(&arrivals, model, &answer->rules, arena, &answer->arrived[m], err);
     }
     return status;
 }
@@ -318,9 +318,8 @@ static void put_assists(struct buf *json, const struct answer *answer, const uin
         buf_char(json, '{');
         json_put_member_str(json, answer->want->by_word, channel_name(answer, sorted[i]));
         json_put_member_uint(json, "assisted_conversions", channel->assisted);
-        json_put_member_number(
-            json, "assist_rate",
-            share((double)channel->assisted, (double)answer->found->with_touch));
+        json_put_member_number(json, "assist_rate",
+                               share((double)channel->assisted, (double)answer->found->with_touch));
         json_put_member_uint(json, "assisted_people", channel->assisted_people);
         live_put_cell(answer->ask, json, "{\"what\":\"assisted\",\"value\":%.*s}",
                       STR_ARG(buf_view(&text)));
@@ -398,10 +397,9 @@ static void put_delays(struct buf *json, struct attribution_found *found)
         counts[k]++;
     }
     json_put_member_number(json, "time_to_convert_mean_days", share(sum / 86400, (double)n));
-    json_put_member_number(json, "time_to_convert_median_days",
-                           n == 0 ? NAN
-                                  : ((double)found->delays[(n - 1) / 2] + found->delays[n / 2]) /
-                                        2 / 86400);
+    json_put_member_number(
+        json, "time_to_convert_median_days",
+        n == 0 ? NAN : ((double)found->delays[(n - 1) / 2] + found->delays[n / 2]) / 2 / 86400);
     json_put_name(json, "time_to_convert");
     buf_char(json, '[');
     for (int k = 0; k < LIVE_DELAYS; k++) {
@@ -518,7 +516,7 @@ static void put_kinds(struct buf *json, const struct answer *answer)
 static void put_totals(struct buf *json, const struct answer *answer)
 {
     const struct attribution_found *found = answer->found;
-    json_put_member_str(json, "conversion", answer->want->conversion.name);
+    json_put_member_str(json, "conversion_event", answer->want->conversion.name);
     json_put_member_str(json, "by", str_of(answer->want->by_word));
     json_put_member_uint(json, "converted_people", found->converted_people);
     live_put_cell(answer->ask, json, "{\"what\":\"converted\"}");

@@ -59,13 +59,13 @@ static bool customer_of(struct values *values, size_t p, int32_t end_day, struct
     }
     if (first < 0)
         return false;
-    *customer = (struct customer){
-        .who = (uint32_t)p,
-        .value = {.repeats = repeats,
-                  .recency = repeats > 0 ? (last - first) / 7.0 : 0,
-                  .age = (end_day - first) / 7.0,
-                  .spend = repeats > 0 ? (double)micros / 1e6 / repeats : 0,
-                  .weight = 1}};
+    *customer =
+        (struct customer){.who = (uint32_t)p,
+                          .value = {.repeats = repeats,
+                                    .recency = repeats > 0 ? (last - first) / 7.0 : 0,
+                                    .age = (end_day - first) / 7.0,
+                                    .spend = repeats > 0 ? (double)micros / 1e6 / repeats : 0,
+                                    .weight = 1}};
     return true;
 }
 
@@ -226,8 +226,7 @@ static void traits_put(const void *ctx, size_t i, struct buf *json)
     json_put_member_number(json, "clv_expected_purchases", customer->expected);
 }
 
-static enum status answer(struct values *values, double discount, struct buf *json,
-                          struct err *err)
+static enum status answer(struct values *values, double discount, struct buf *json, struct err *err)
 {
     struct sums all = sum_up(values, 0, values->count);
     size_t back = 0;
@@ -293,7 +292,7 @@ enum status live_clv(struct live_ask *ask, struct buf *json, struct err *err)
     struct values values = {.ask = ask};
     int model = 0;
     double discount = 0.1;
-    enum status status = live_ask_known(ask, members, err);
+    enum status status = live_ask_plain(ask, members, err);
     if (status == ST_OK)
         status = live_ask_word(ask, "model", models, 0, &model, err);
     if (status == ST_OK)

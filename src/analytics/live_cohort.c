@@ -132,8 +132,7 @@ static void put_periods(struct buf *json, const struct cohorts *cohorts, size_t 
         json_put_member_uint(json, "period", k);
         json_put_member_uint(json, "buyers", cell->buyers);
         live_put_cell(cohorts->ask, json, "{\"cohort\":%u,\"period\":%zu}", cohorts->borders[c], k);
-        json_put_member_number(json, "share",
-                               (double)cell->buyers / (double)cohorts->people[c]);
+        json_put_member_number(json, "share", (double)cell->buyers / (double)cohorts->people[c]);
         json_put_member_uint(json, "orders", cell->orders);
         json_put_member_number(json, "revenue", (double)cell->micros / 1e6);
         json_put_member_number(json, "cumulative_revenue", (double)so_far / 1e6);
@@ -261,7 +260,7 @@ enum status live_cohort(struct live_ask *ask, struct buf *json, struct err *err)
     struct live_event event;
     double periods = PERIODS_USUAL;
     int unit = 2;
-    enum status status = live_ask_known(ask, members, err);
+    enum status status = live_ask_plain(ask, members, err);
     if (status == ST_OK)
         status = live_order_event(ask, "order", &event, err);
     if (status == ST_OK)

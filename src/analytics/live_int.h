@@ -207,4 +207,8 @@ enum status live_retention(struct live_ask *ask, struct buf *json, struct err *e
 enum status live_paths(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_cohort(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_attribution(struct live_ask *ask, struct buf *json, struct err *err);
+enum status live_rfm(struct live_ask *ask, struct buf *json, struct err *err);
+enum status live_kmeans(struct live_ask *ask, struct buf *json, struct err *err);
+enum status live_clv(struct live_ask *ask, struct buf *json, struct err *err);
+enum status live_weekly(struct live_ask *ask, struct buf *json, struct err *err);
 #endif

@@ -73,8 +73,8 @@ static enum status fit(struct clusters *clusters, size_t k_first, size_t k_last,
         clusters->tried[clusters->tried_count].k = k;
         clusters->tried[clusters->tried_count].inertia = result.inertia;
         clusters->tried[clusters->tried_count++].quality = quality;
-        bool better = clusters->result.labels == NULL ||
-                      quality.silhouette > clusters->quality.silhouette;
+        bool better =
+            clusters->result.labels == NULL || quality.silhouette > clusters->quality.silhouette;
         if (!better) {
             kmeans_result_done(&result);
             continue;
@@ -218,11 +218,10 @@ enum status live_kmeans(struct live_ask *ask, struct buf *json, struct err *err)
 {
     static const char *const members[] = {"order", "clean",  "save", "k",
                                           "log1p", "zscore", "seed", NULL};
-    struct clusters clusters = {.ask = ask,
-                                .log1p = unless_false(ask, "log1p"),
-                                .zscore = unless_false(ask, "zscore")};
+    struct clusters clusters = {
+        .ask = ask, .log1p = unless_false(ask, "log1p"), .zscore = unless_false(ask, "zscore")};
     double k = 0, seed = 42;
-    enum status status = live_ask_known(ask, members, err);
+    enum status status = live_ask_plain(ask, members, err);
     if (status == ST_OK)
         status = live_ask_number(ask, "k", 1, KMEANS_CLUSTERS_MAX, 0, &k, err);
     if (status == ST_OK)

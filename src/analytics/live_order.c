@@ -5,8 +5,16 @@
 
 #define USUAL_ORDER "Order Completed"
 
-enum status live_order_event(struct live_ask *ask, const char *member,
-                             struct live_event *ret_event, struct err *err)
+enum status live_ask_plain(struct live_ask *ask, const char *const *members, struct err *err)
+{
+    if (ask->breakdown != NULL || ask->compare)
+        return err_set(err, ST_INVALID, "this report has no \"%s\"",
+                       ask->compare ? "compare" : "breakdown");
+    return live_ask_known(ask, members, err);
+}
+
+enum status live_order_event(struct live_ask *ask, const char *member, struct live_event *ret_event,
+                             struct err *err)
 {
     if (yyjson_obj_get(ask->question, member) != NULL)
         return live_ask_event(ask, member, ret_event, err);

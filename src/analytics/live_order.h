@@ -24,6 +24,11 @@ struct live_orders {
     uint32_t first_s, last_s;              /* of the first and the last order; 0 without any */
 };
 
+/* live_ask_known for reports that are not broken down nor compared: then these two members are
+ * refused, not passed over in silence. */
+MUST_USE enum status live_ask_plain(struct live_ask *ask, const char *const *members,
+                                    struct err *err);
+
 /* The event of `member`, else of the usual name. ST_NOT_FOUND when nobody ever ordered. */
 MUST_USE enum status live_order_event(struct live_ask *ask, const char *member,
                                       struct live_event *ret_event, struct err *err);

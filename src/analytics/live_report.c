@@ -13,6 +13,12 @@
 
 static const struct live_definition definitions[] = {
     {"trend", live_trend},
+    {"cohort", live_cohort},
+    {"attribution", live_attribution},
+    {"rfm", live_rfm},
+    {"kmeans", live_kmeans},
+    {"clv", live_clv},
+    {"weekly", live_weekly},
 };
 #define DEFINITIONS (sizeof definitions / sizeof definitions[0])
 

@@ -63,8 +63,7 @@ static void put_segments(struct buf *json, const struct rfm *rfm)
         json_put_member_number(json, "share", (double)sum->customers / (double)rfm->count);
         json_put_member_number(json, "orders", sum->orders);
         json_put_member_number(json, "revenue", sum->revenue);
-        json_put_member_number(json, "revenue_share",
-                               revenue > 0 ? sum->revenue / revenue : NAN);
+        json_put_member_number(json, "revenue_share", revenue > 0 ? sum->revenue / revenue : NAN);
         json_put_member_number(json, "recency_median", sum->recency_median);
         json_put_member_number(json, "orders_median", sum->orders_median);
         json_put_member_number(json, "revenue_median", sum->revenue_median);
@@ -84,8 +83,7 @@ static void put_grid(struct buf *json, const struct rfm *rfm)
     if (bins > 10)
         return;
     for (size_t i = 0; i < rfm->count; i++) {
-        size_t at =
-            (rfm->list[i].recency_score - 1) * bins + rfm->list[i].frequency_score - 1;
+        size_t at = (rfm->list[i].recency_score - 1) * bins + rfm->list[i].frequency_score - 1;
         cells[at].people++;
         cells[at].revenue += rfm->list[i].revenue;
     }
@@ -158,10 +156,9 @@ static enum status people_want(struct rfm *rfm, struct err *err)
         status = live_cell_number(rfm->ask, "frequency", RFM_BINS_MAX + 1, &frequency, err);
     for (size_t i = 0; status == ST_OK && i < rfm->count; i++) {
         const struct rfm_customer *customer = &rfm->list[i];
-        bool wanted = segment.n > 0
-                          ? str_is(segment, rfm_segment_name(customer->segment))
-                          : customer->recency_score == recency &&
-                                customer->frequency_score == frequency;
+        bool wanted = segment.n > 0 ? str_is(segment, rfm_segment_name(customer->segment))
+                                    : customer->recency_score == recency &&
+                                          customer->frequency_score == frequency;
         if (wanted)
             live_want(rfm->ask, rfm->customers.orders.people[i]);
     }
@@ -173,7 +170,7 @@ enum status live_rfm(struct live_ask *ask, struct buf *json, struct err *err)
     static const char *const members[] = {"order", "clean", "save", "bins", "step", NULL};
     struct rfm rfm = {.ask = ask};
     double bins = 5, step = 1;
-    enum status status = live_ask_known(ask, members, err);
+    enum status status = live_ask_plain(ask, members, err);
     if (status == ST_OK)
         status = live_ask_number(ask, "bins", 2, RFM_BINS_MAX, 5, &bins, err);
     if (status == ST_OK)

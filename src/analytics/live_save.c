@@ -80,16 +80,14 @@ static enum status batch_write(struct saver *saver, size_t from, size_t to, stru
     saver->batch = 0;
     buf_reset(&saver->frames);
     arena_reset(&saver->arena);
-    enum status status =
-        timeline_people_name(ask->view, saver->customers->orders.people + from, to - from,
-                             &saver->arena, &names, err);
+    enum status status = timeline_people_name(ask->view, saver->customers->orders.people + from,
+                                              to - from, &saver->arena, &names, err);
     if (status != ST_OK)
         return status;
     for (size_t i = from; i < to; i++)
         event_frame(saver, i, names[i - from]);
     if (saver->batch > 0)
-        status =
-            log_append_wait(ask->live->options.log, &saver->frames, saver->batch, &first, err);
+        status = log_append_wait(ask->live->options.log, &saver->frames, saver->batch, &first, err);
     if (status == ST_OK)
         saver->saved += saver->batch;
     return status;
@@ -108,7 +106,8 @@ static enum status batches_write(struct saver *saver, struct err *err)
                                  count - from < BATCH_PEOPLE ? count : from + BATCH_PEOPLE, err);
     }
     if (status != ST_OK)
-        err_hint(err, status, "%llu people have their traits; the same question again does the rest",
+        err_hint(err, status,
+                 "%llu people have their traits; the same question again does the rest",
                  (unsigned long long)saver->saved);
     return status;
 }
@@ -120,7 +119,8 @@ enum status live_customers_save(struct live_ask *ask, const struct live_customer
     if (!customers->save || ask->want != NULL)
         return ST_OK;
     if (!ask->run->may_save || ask->live->options.log == NULL)
-        return err_set(err, ST_FORBIDDEN, "\"save\" writes traits, which needs the scope \"collect\"");
+        return err_set(err, ST_FORBIDDEN,
+                       "\"save\" writes traits, which needs the scope \"collect\"");
     struct saver saver = {.ask = ask, .customers = customers, .traits = traits, .ctx = ctx};
     arena_init(&saver.arena);
     buf_init(&saver.frames, BATCH_BYTES);

@@ -190,7 +190,7 @@ static enum status lookbacks_ask(struct live_ask *ask, struct live_touches *touc
     }
     yyjson_obj_iter members = yyjson_obj_iter_with(own);
     while (own != NULL && status == ST_OK && (key = yyjson_obj_iter_next(&members)) != NULL) {
-        enum live_touch type;
+        enum live_touch type = LIVE_TOUCHES;
         status = type_parse(key, &type, err);
         ask->question = own;
         if (status == ST_OK)

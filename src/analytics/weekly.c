@@ -7,9 +7,9 @@
  *            Product Added and Checkout Started that somebody has
  *   "lang"   "zh" (default) or "en": the language of "text"
  * The answer: "rows" (a row per figure), "facts" (everything the text says, and more), "text",
- * "history" (the weeks). One pass on all cores sums up nine weeks by channel, campaign, step and new
- * or returning; weekly_fact.c makes facts of the sums, weekly_text.c words of the facts. The text is
- * made of fixed sentences: same facts, same text. No language model has a hand in it.
+ * "history" (the weeks). One pass on all cores sums up nine weeks by channel, campaign, step and
+ * new or returning; weekly_fact.c makes facts of the sums, weekly_text.c words of the facts. The
+ * text is made of fixed sentences: same facts, same text. No language model has a hand in it.
  *
  * Who visits is who has any event in the week, our own (results saved as traits) apart. A person is
  * new in the week of the first event that the timeline has. An order's campaign is its own, else
@@ -157,7 +157,8 @@ static void person_add(const struct live_ask *ask, const struct timeline_run *ru
 static void sums_open(struct weekly_sums *sums, const struct timeline_view *view)
 {
     sums->first_s = UINT32_MAX;
-    sums->channels = mem_zero(((size_t)view->channels + 1) * WEEKLY_WEEKS * sizeof(struct weekly_sum));
+    sums->channels =
+        mem_zero(((size_t)view->channels + 1) * WEEKLY_WEEKS * sizeof(struct weekly_sum));
     sums->campaigns =
         mem_zero(((size_t)view->campaigns + 1) * WEEKLY_WEEKS * sizeof(struct weekly_sum));
 }
@@ -243,8 +244,8 @@ static void put_part_cell(struct buf *json, const struct weekly_ask *want,
 }
 
 static void put_part(struct buf *json, const struct weekly_ask *want,
-                     const struct weekly_facts *facts, enum weekly_metric metric,
-                     enum weekly_by by, const struct weekly_part *part)
+                     const struct weekly_facts *facts, enum weekly_metric metric, enum weekly_by by,
+                     const struct weekly_part *part)
 {
     double change = facts->figures[metric].change;
     json_put_comma(json);
@@ -386,9 +387,8 @@ static void tables_make(struct weekly_ask *want)
             want->bits[code] |= ORDER_BIT;
     }
     for (uint32_t origin = 0; origin < ask->view->origins; origin++)
-        want->own_origin[origin] =
-            str_is(timeline_channel(ask->view, timeline_origin_channel(ask->view, origin)),
-                   OWN_CHANNEL);
+        want->own_origin[origin] = str_is(
+            timeline_channel(ask->view, timeline_origin_channel(ask->view, origin)), OWN_CHANNEL);
 }
 
 static enum status cell_ask(struct weekly_ask *want, struct err *err)
@@ -413,7 +413,8 @@ static enum status cell_ask(struct weekly_ask *want, struct err *err)
             want->want_campaign = c;
     if ((channel != NULL && want->want_channel == TIMELINE_NONE) ||
         (campaign != NULL && want->want_campaign == TIMELINE_NONE))
-        return err_set(err, ST_NOT_FOUND, "nobody has the channel or campaign of the cell any more");
+        return err_set(err, ST_NOT_FOUND,
+                       "nobody has the channel or campaign of the cell any more");
     return ST_OK;
 }
 
@@ -429,8 +430,7 @@ static enum status run_all(struct weekly_ask *want, struct buf *json, struct err
     /* A cell is of the last week alone. */
     window_set(ask, want->borders[ask->want != NULL ? WEEKLY_BEFORE : 0],
                want->borders[WEEKLY_WEEKS]);
-    enum status status =
-        live_pass(ask, NULL, NULL, person_add, workers, sizeof *workers, err);
+    enum status status = live_pass(ask, NULL, NULL, person_add, workers, sizeof *workers, err);
     window_set(ask, want->borders[WEEKLY_BEFORE], want->borders[WEEKLY_WEEKS]);
     if (status == ST_OK && ask->want == NULL) {
         for (int t = 1; t < threads; t++)
@@ -451,7 +451,7 @@ enum status live_weekly(struct live_ask *ask, struct buf *json, struct err *err)
     static const char *const languages[] = {"zh", "en", NULL};
     struct weekly_ask want = {.ask = ask};
     int language = 0;
-    enum status status = live_ask_known(ask, members, err);
+    enum status status = live_ask_plain(ask, members, err);
     if (status == ST_OK)
         status = live_ask_word(ask, "lang", languages, 0, &language, err);
     if (status == ST_OK)

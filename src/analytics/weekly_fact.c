@@ -2,19 +2,18 @@
  *
  * Usual is the median of the weeks before, its noise 1.4826 MAD (the standard deviation of a normal
  * distribution with that MAD), but no less than counting alone makes: the root of a count, the
- * value of as many orders, the binomial of a rate. A change is news when it is 3 of these and 5 % of
- * the usual.
+ * value of as many orders, the binomial of a rate. A change is news when it is 3 of these and 5 %
+ * of the usual.
  *
- * Parts must add up to the change, and medians do not add. So a part's usual is its share of all the
- * weeks before, of the usual whole. The decompositions:
- *   channel, campaign, new or returning: value minus usual of the part.
- *   conversion by channel: with shares s of the visitors and rates r, before (0) and now (1), the
- *     midpoint form: mix (s1-s0)((r0+r1)/2 - (R0+R1)/2), rate (s0+s1)/2 (r1-r0). The centring by the
- *     whole's rate R sums to 0, so that more visitors in a channel of average rate are no effect.
- *   revenue by step: revenue = people × share that reaches each step × orders per buyer × revenue
- *     per order, by logarithmic means (LMDI, Ang 2004): L(R1,R0) ln(f1/f0), exact without a rest. A
- *     factor that fell to 0 takes the whole loss. A step that more people have than the one before
- *     is left out of the chain. */
+ * Parts must add up to the change, and medians do not add. So a part's usual is its share of all
+ * the weeks before, of the usual whole. The decompositions: channel, campaign, new or returning:
+ * value minus usual of the part. conversion by channel: with shares s of the visitors and rates r,
+ * before (0) and now (1), the midpoint form: mix (s1-s0)((r0+r1)/2 - (R0+R1)/2), rate (s0+s1)/2
+ * (r1-r0). The centring by the whole's rate R sums to 0, so that more visitors in a channel of
+ * average rate are no effect. revenue by step: revenue = people × share that reaches each step ×
+ * orders per buyer × revenue per order, by logarithmic means (LMDI, Ang 2004): L(R1,R0) ln(f1/f0),
+ * exact without a rest. A factor that fell to 0 takes the whole loss. A step that more people have
+ * than the one before is left out of the chain. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -261,9 +260,9 @@ static void chain_make(const struct facts *facts, struct chain *chain)
         before.micros += sums->total[w].micros;
     }
     /* How many people make the usual revenue, at the rates of the weeks before. */
-    double scale = (double)before.micros / 1e6 > 0 ? facts->out->figures[WEEKLY_REVENUE].usual /
-                                                         ((double)before.micros / 1e6)
-                                                   : 0;
+    double scale = (double)before.micros / 1e6 > 0
+                       ? facts->out->figures[WEEKLY_REVENUE].usual / ((double)before.micros / 1e6)
+                       : 0;
     double now_last = (double)now->people, before_last = (double)before.people;
     factor_add(chain, STR("people"), now_last, 1, before_last * scale, 1);
     for (size_t s = 0; s < facts->want->steps_count; s++) {
@@ -276,8 +275,8 @@ static void chain_make(const struct facts *facts, struct chain *chain)
         now_last = have;
         before_last = had;
     }
-    factor_add(chain, facts->want->order.name, (double)now->buyers, now_last,
-               (double)before.buyers, before_last);
+    factor_add(chain, facts->want->order.name, (double)now->buyers, now_last, (double)before.buyers,
+               before_last);
     factor_add(chain, STR("orders_per_buyer"), (double)now->orders, (double)now->buyers,
                (double)before.orders, (double)before.buyers);
     factor_add(chain, STR("revenue_per_order"), (double)now->micros / 1e6, (double)now->orders,
@@ -312,9 +311,8 @@ static size_t weeks_known(const struct weekly_ask *want, const struct weekly_sum
 {
     int64_t from_us = want->ask->view->complete_from_us;
     size_t w = 0;
-    while (w < WEEKLY_BEFORE &&
-           ((int64_t)sums->first_s >= (int64_t)want->borders[w] + 86400 ||
-            (from_us != INT64_MIN && from_us > want->borders[w] * US_PER_S)))
+    while (w < WEEKLY_BEFORE && ((int64_t)sums->first_s >= (int64_t)want->borders[w] + 86400 ||
+                                 (from_us != INT64_MIN && from_us > want->borders[w] * US_PER_S)))
         w++;
     return WEEKLY_BEFORE - w;
 }
@@ -337,8 +335,7 @@ void weekly_facts_find(const struct weekly_ask *want, const struct weekly_sums *
         parts_add(&facts, (enum weekly_metric)m, WEEKLY_CHANNEL, sums->channels, view->channels);
     conversion_parts(&facts);
     for (int m = WEEKLY_ORDERS; m <= WEEKLY_REVENUE; m++) {
-        parts_add(&facts, (enum weekly_metric)m, WEEKLY_CAMPAIGN, sums->campaigns,
-                  view->campaigns);
+        parts_add(&facts, (enum weekly_metric)m, WEEKLY_CAMPAIGN, sums->campaigns, view->campaigns);
         parts_add(&facts, (enum weekly_metric)m, WEEKLY_CUSTOMER,
                   (const struct weekly_sum *)sums->customer, 2);
     }

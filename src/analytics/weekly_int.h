@@ -33,10 +33,10 @@ struct weekly_sum {
 
 struct weekly_sums {
     struct weekly_sum total[WEEKLY_WEEKS];
-    struct weekly_sum customer[2][WEEKLY_WEEKS]; /* 1 = new in that week */
+    struct weekly_sum customer[2][WEEKLY_WEEKS];    /* 1 = new in that week */
     uint64_t steps[WEEKLY_STEPS_MAX][WEEKLY_WEEKS]; /* people with the event */
-    struct weekly_sum *channels, *campaigns; /* [code × WEEKLY_WEEKS + week] */
-    uint32_t first_s; /* of the first event of all */
+    struct weekly_sum *channels, *campaigns;        /* [code × WEEKLY_WEEKS + week] */
+    uint32_t first_s;                               /* of the first event of all */
 };
 
 struct weekly_ask {
