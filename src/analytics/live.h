@@ -52,7 +52,7 @@ struct live_run {
     const bool *cancel; /* atomic: ST_BUSY soon after it is true; NULL = never */
     void (*progress)(void *ctx, double share);
     void *ctx;
-    bool may_save; /* who asks may write events: "save" of rfm, kmeans, clv */
+    bool save; /* results of rfm, kmeans and clv become traits; who asks may write events */
 };
 
 /* Appends the answer. ST_NOT_FOUND with the nearest names for a report, event, property, channel or

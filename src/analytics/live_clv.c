@@ -285,8 +285,7 @@ static enum status values_make(struct values *values, enum clv_model model, stru
 
 enum status live_clv(struct live_ask *ask, struct buf *json, struct err *err)
 {
-    static const char *const members[] = {"order",   "clean",    "save", "model",
-                                          "horizon", "discount", NULL};
+    static const char *const members[] = {"order", "clean", "model", "horizon", "discount", NULL};
     static const char *const models[] = {"bgnbd", "mbgnbd", "paretonbd", NULL};
     static const enum clv_model kinds[] = {CLV_BGNBD, CLV_MBGNBD, CLV_PARETONBD};
     struct values values = {.ask = ask};

@@ -39,7 +39,6 @@ enum status live_customers_collect(struct live_ask *ask, const char *name,
     uint32_t *borders;
     size_t count, at = 0;
     *ret_customers = (struct live_customers){.report = name};
-    ret_customers->save = yyjson_is_true(yyjson_obj_get(ask->question, "save"));
     ask->people = UINT64_MAX; /* of the window: not counted */
     enum status status = orders_read(ask, ret_customers, err);
     if (status == ST_OK)

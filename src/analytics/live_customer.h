@@ -4,9 +4,9 @@
  * Common members of the three questions:
  *   "order"  EVENT, default "Order Completed"
  *   "clean"  true: only orders with an amount above 0
- *   "save"   true: each person's result becomes traits, by events of our own source
- * Without "from" all orders count. Days are those of the question's zone, at most some ten years of
- * them. Part of analytics: included by its live reports only. */
+ * Results become traits where the asker wants it (live_run.save). Without "from" all orders count.
+ * Days are those of the question's zone, at most some ten years of them. Part of analytics:
+ * included by its live reports only. */
 #ifndef ANALYTICS_LIVE_CUSTOMER_H
 #define ANALYTICS_LIVE_CUSTOMER_H
 
@@ -17,7 +17,6 @@ struct live_customers {
     struct live_orders orders;
     int32_t *days;        /* per order, since the window's first day */
     int32_t analysis_day; /* the first one after the window */
-    bool save;
 };
 
 /* `name` is the report's, for its cells. ST_INVALID when nobody ordered in the window. */
@@ -30,7 +29,7 @@ void live_customers_put_end(struct buf *json, const struct live_customers *custo
 
 /* Puts the traits of customer i: members of one object. */
 typedef void live_traits(const void *ctx, size_t i, struct buf *json);
-/* With "save": write them to the journal and say how many. The message's id is made from report,
+/* With run->save: write them to the journal and say how many. The message's id is made from report,
  * person and the window's end: the same question again is a duplicate, not a second event. */
 MUST_USE enum status live_customers_save(struct live_ask *ask,
                                          const struct live_customers *customers,

@@ -216,8 +216,7 @@ static enum status cluster(struct clusters *clusters, double k, double seed, str
 
 enum status live_kmeans(struct live_ask *ask, struct buf *json, struct err *err)
 {
-    static const char *const members[] = {"order", "clean",  "save", "k",
-                                          "log1p", "zscore", "seed", NULL};
+    static const char *const members[] = {"order", "clean", "k", "log1p", "zscore", "seed", NULL};
     struct clusters clusters = {
         .ask = ask, .log1p = unless_false(ask, "log1p"), .zscore = unless_false(ask, "zscore")};
     double k = 0, seed = 42;

@@ -140,6 +140,25 @@ static void put_after(const struct live_ask *ask, struct buf *json, int64_t star
     buf_char(json, '}');
 }
 
+/* The report comes first, for it may choose its window: the week before now, all orders. */
+static enum status answer_put(struct live_ask *ask, const struct live_definition *definition,
+                              struct buf *json, struct err *err)
+{
+    struct buf body;
+    buf_init(&body, json->max);
+    buf_char(&body, '{');
+    live_cell_prefix(ask, str_of(definition->name));
+    enum status status = definition->run(ask, &body, err);
+    put_before(ask, json, definition->name);
+    if (body.n > 1) {
+        buf_char(json, ',');
+        buf_put(json, body.p + 1, body.n - 1);
+    }
+    json->overflow = json->overflow || body.overflow;
+    buf_done(&body);
+    return status;
+}
+
 enum status live_report(struct live *live, struct str name, yyjson_val *question,
                         const struct live_run *run, struct buf *json, struct err *err)
 {
@@ -153,11 +172,8 @@ enum status live_report(struct live *live, struct str name, yyjson_val *question
     status = session_open(&session, live, run, question, err);
     if (status == ST_OK)
         status = live_ask_open(&session.ask, err);
-    if (status == ST_OK) {
-        live_cell_prefix(&session.ask, name);
-        put_before(&session.ask, json, definition->name);
-        status = definition->run(&session.ask, json, err);
-    }
+    if (status == ST_OK)
+        status = answer_put(&session.ask, definition, json, err);
     if (status == ST_OK) {
         put_after(&session.ask, json, started_us);
         if (json->overflow)

@@ -167,7 +167,7 @@ static enum status people_want(struct rfm *rfm, struct err *err)
 
 enum status live_rfm(struct live_ask *ask, struct buf *json, struct err *err)
 {
-    static const char *const members[] = {"order", "clean", "save", "bins", "step", NULL};
+    static const char *const members[] = {"order", "clean", "bins", "step", NULL};
     struct rfm rfm = {.ask = ask};
     double bins = 5, step = 1;
     enum status status = live_ask_plain(ask, members, err);
