@@ -150,6 +150,8 @@ enum live_unit { LIVE_HOUR, LIVE_DAY, LIVE_WEEK, LIVE_MONTH };
  * included: count + 1 borders, in the arena. ST_INVALID above LIVE_BORDERS_MAX. */
 MUST_USE enum status live_borders(struct live_ask *ask, enum live_unit unit, uint32_t **ret_borders,
                                   size_t *ret_count, struct err *err);
+/* Where the period that holds `time` begins. */
+int64_t live_start_of(const struct live_ask *ask, enum live_unit unit, int64_t time);
 /* Which period `time` lies in, from a guess (0 or the last answer). */
 size_t live_period_of(const uint32_t *borders, size_t count, uint32_t time, size_t guess);
 /* "from" and "to" as texts; empty = the last 30 days. */

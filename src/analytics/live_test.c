@@ -5,7 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdlib.h>
-#include <unistd.h>
+#include <sched.h>
 
 #include <cmocka.h>
 
@@ -42,7 +42,7 @@ static void world_open(struct world *world, const char *zone)
     struct timeline_stats stats = {0};
     timeline_open(&options, &world->timeline);
     for (timeline_stats(world->timeline, &stats); !stats.ready;) {
-        usleep(1000);
+        sched_yield();
         timeline_stats(world->timeline, &stats);
     }
     struct live_options live = {
@@ -285,6 +285,75 @@ static void several_events_stand_side_by_side_under_conditions(void **state)
     world_close(&world);
 }
 
+/* --- lifecycle and stickiness ----------------------------------------------------------------- */
+
+static void coming_and_going(struct world *world)
+{
+    add(world, 1, "visit", "2026-11-10T08:00:00Z", "web", -1);
+    add(world, 1, "visit", "2026-11-11T08:00:00Z", "web", -1);
+    add(world, 1, "visit", "2026-11-11T09:00:00Z", "web", -1);
+    add(world, 1, "visit", "2026-11-14T09:00:00Z", "web", -1);
+    add(world, 2, "visit", "2026-11-11T09:00:00Z", "web", -1);
+    add(world, 2, "visit", "2026-11-12T09:00:00Z", "web", -1);
+    add(world, 3, "order", "2026-11-12T09:00:00Z", "web", 5);
+    add(world, 3, "visit", "2026-10-01T09:00:00Z", "web", -1);
+    add(world, 0, "visit", "2026-11-12T09:00:00Z", "web", -1);
+}
+
+static void everybody_is_new_returning_resurrecting_or_dormant(void **state)
+{
+    (void)state;
+    static const int want[4][5] = {/* active new returning resurrecting dormant */
+                                   {2, 1, 1, 0, 0},
+                                   {2, 0, 1, 1, 1},
+                                   {0, 0, 0, 0, 2},
+                                   {1, 0, 0, 1, 0}};
+    static const char *const members[] = {"active", "new", "returning", "resurrecting", "dormant"};
+    static const char *const cells[] = {"cell", "new_cell", "returning_cell", "resurrecting_cell",
+                                        "dormant_cell"};
+    struct world world;
+    world_open(&world, NULL);
+    coming_and_going(&world);
+    yyjson_doc *doc = ask(&world, "lifecycle", "{\"from\":\"2026-11-11\",\"to\":\"2026-11-14\"}");
+    for (size_t i = 0; i < 4; i++)
+        for (size_t k = 0; k < 5; k++) {
+            assert_int_equal(number(row(doc, "rows", i), members[k]), want[i][k]);
+            assert_int_equal(opens(&world, row(doc, "rows", i), cells[k]), want[i][k]);
+        }
+    yyjson_doc_free(doc);
+    doc = ask(&world, "lifecycle", "{\"event\":\"order\",\"unit\":\"week\"}");
+    assert_int_equal(number(row(doc, "rows", 2), "new"), 1);
+    assert_int_equal(number(row(doc, "rows", 3), "dormant"), 1);
+    yyjson_doc_free(doc);
+    world_close(&world);
+}
+
+static void stickiness_counts_days_and_dau_wau_mau_are_people(void **state)
+{
+    (void)state;
+    static const int want[4][3] = {{2, 2, 3}, {2, 3, 3}, {0, 3, 3}, {1, 3, 3}};
+    struct world world;
+    world_open(&world, NULL);
+    coming_and_going(&world);
+    add(&world, 3, "visit", "2026-10-20T09:00:00Z", "web", -1);
+    yyjson_doc *doc = ask(&world, "stickiness", "{\"from\":\"2026-11-11\",\"to\":\"2026-11-14\"}");
+    assert_int_equal(number(row(doc, "rows", 0), "people"), 1); /* 3 */
+    assert_int_equal(number(row(doc, "rows", 1), "people"), 2); /* 1 and 2 */
+    assert_int_equal(number(row(doc, "rows", 0), "at_least"), 3);
+    assert_int_equal(opens(&world, row(doc, "rows", 1), "cell"), 2);
+    for (size_t i = 0; i < 4; i++) {
+        yyjson_val *day = row(doc, "days", i);
+        assert_int_equal(number(day, "dau"), want[i][0]);
+        assert_int_equal(number(day, "wau"), want[i][1]);
+        assert_int_equal(number(day, "mau"), want[i][2]);
+        assert_int_equal(opens(&world, day, "dau_cell"), want[i][0]);
+        assert_int_equal(opens(&world, day, "wau_cell"), want[i][1]);
+        assert_int_equal(opens(&world, day, "mau_cell"), want[i][2]);
+    }
+    yyjson_doc_free(doc);
+    world_close(&world);
+}
+
 /* --- what is refused -------------------------------------------------------------------------- */
 
 static void errors_name_the_member_and_what_is_near(void **state)
@@ -384,6 +453,8 @@ int main(void)
         cmocka_unit_test(a_breakdown_keeps_the_top_and_calls_the_rest_other),
         cmocka_unit_test(a_window_is_compared_with_the_one_before),
         cmocka_unit_test(several_events_stand_side_by_side_under_conditions),
+        cmocka_unit_test(everybody_is_new_returning_resurrecting_or_dormant),
+        cmocka_unit_test(stickiness_counts_days_and_dau_wau_mau_are_people),
         cmocka_unit_test(errors_name_the_member_and_what_is_near),
         cmocka_unit_test(people_come_in_pages_the_most_recent_first),
         cmocka_unit_test(a_report_ends_when_it_is_cancelled),

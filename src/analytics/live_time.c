@@ -113,6 +113,11 @@ static enum zone_unit unit_of(enum live_unit unit)
     return ZONE_DAY;
 }
 
+int64_t live_start_of(const struct live_ask *ask, enum live_unit unit, int64_t time)
+{
+    return zone_start(ask->calendar, unit_of(unit), time);
+}
+
 enum status live_borders(struct live_ask *ask, enum live_unit unit, uint32_t **ret_borders,
                          size_t *ret_count, struct err *err)
 {

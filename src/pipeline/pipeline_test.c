@@ -3,6 +3,7 @@
 #include "pipeline/pipeline.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -13,6 +14,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "base/json.h"
 
 #define PEOPLE 40
 #define START_US INT64_C(1795600000000000) /* 2026-11-25 */
@@ -28,6 +31,7 @@ struct world {
     struct access *access;
     struct log *log;
     struct warehouse *warehouse;
+    struct timeline *timeline;
     struct pipeline *pipeline;
 };
 
@@ -73,7 +77,15 @@ static enum status world_try(struct world *world, const char *data, struct err *
                                        .data = world->data};
     options.rows_position = warehouse_position(world->warehouse);
     enum status status = pipeline_open(&options, &world->pipeline, ret_err);
-    return status == ST_OK ? pipeline_start(world->pipeline, world->warehouse, ret_err) : status;
+    if (status != ST_OK)
+        return status;
+    timeline_open(&(struct timeline_options){.warehouse = world->warehouse,
+                                             .memory_bytes = (size_t)64 << 20,
+                                             .threads = 1,
+                                             .merge_events = 50},
+                  &world->timeline);
+    pipeline_timeline_set(world->pipeline, world->timeline);
+    return pipeline_start(world->pipeline, world->warehouse, ret_err);
 }
 
 static void world_open(struct world *world, const char *data)
@@ -85,6 +97,7 @@ static void world_open(struct world *world, const char *data)
 static void world_close(struct world *world)
 {
     pipeline_close(world->pipeline);
+    timeline_close(world->timeline);
     warehouse_close(world->warehouse);
     log_close(world->log);
     access_close(world->access);
@@ -136,12 +149,69 @@ static void event_append(struct world *world, int n)
     buf_done(&frames);
 }
 
+/* Person by person and event by event what the view `events` says. */
+static void timeline_same(struct world *world)
+{
+    struct err err;
+    struct buf json;
+    const struct timeline_view *view;
+    struct timeline_scan *scan;
+    struct timeline_run run = {0};
+    yyjson_doc *doc;
+    yyjson_arr_iter rows;
+    enum status status;
+    uint64_t position = warehouse_position(world->warehouse);
+    while ((status = timeline_view_open(world->timeline, position, &view, &err)) == ST_BUSY)
+        assert_int_equal(sched_yield(), 0); /* the rebuild */
+    must(status, &err);
+    buf_init(&json, (size_t)16 << 20);
+    must(warehouse_query(world->warehouse,
+                         "SELECT person, position, epoch_us(time), name, channel, "
+                         "CAST(amount * 1000000 AS BIGINT) FROM events WHERE person <> 0 "
+                         "ORDER BY person, time, position",
+                         NULL, 0, &json, &err),
+         &err);
+    must(json_parse(NULL, buf_view(&json), &doc, &err), &err);
+    timeline_scan_open(view, NULL, &scan);
+    struct timeline_cursor *cursor = timeline_cursor_open(scan);
+    yyjson_arr_iter_init(yyjson_obj_get(yyjson_doc_get_root(doc), "rows"), &rows);
+    assert_int_equal(view->events, rows.max);
+    uint32_t i = 0;
+    for (yyjson_val *values; (values = yyjson_arr_iter_next(&rows)) != NULL; i++) {
+        uint32_t person = timeline_person_find(view, yyjson_get_uint(yyjson_arr_get(values, 0)));
+        if (i == run.count || run.person != person) {
+            assert_int_equal(i, run.count);
+            assert_true(timeline_person(cursor, person, &run));
+            i = 0;
+        }
+        uint64_t row = timeline_row(&run, i);
+        uint32_t channel = timeline_origin_channel(view, timeline_origin(&run, i));
+        const char *text = yyjson_get_str(yyjson_arr_get(values, 4));
+        int64_t amount = 0;
+        assert_int_equal(timeline_position(view, row), yyjson_get_uint(yyjson_arr_get(values, 1)));
+        assert_int_equal(timeline_time_us(view, row), yyjson_get_sint(yyjson_arr_get(values, 2)));
+        assert_true(str_is(timeline_name(view, timeline_code(&run, i)),
+                           yyjson_get_str(yyjson_arr_get(values, 3))));
+        assert_true(str_is(timeline_channel(view, channel), text == NULL ? "" : text));
+        assert_int_equal(timeline_amount(view, row, &amount),
+                         !yyjson_is_null(yyjson_arr_get(values, 5)));
+        assert_int_equal(amount, yyjson_get_sint(yyjson_arr_get(values, 5)));
+    }
+    assert_int_equal(i, run.count);
+    timeline_cursor_close(cursor);
+    timeline_scan_close(scan);
+    timeline_view_close(view);
+    yyjson_doc_free(doc);
+    buf_done(&json);
+}
+
 static struct pipeline_digest digest_of(struct world *world)
 {
     struct err err;
     struct pipeline_digest digest;
     must(pipeline_catch_up(world->pipeline, &err), &err);
     must(pipeline_digest(world->pipeline, &digest, &err), &err);
+    timeline_same(world);
     return digest;
 }
 

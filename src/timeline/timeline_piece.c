@@ -6,7 +6,8 @@
  * a bit and a count of the bits before it.
  *
  * One block of memory per piece, mapped by itself when it is large, so that what a merge replaces
- * goes back to the system and not into the gaps of a heap. */
+ * goes back to the system and not into the gaps of a heap; populated at once, because all of it is
+ * written at once. */
 #include "timeline/timeline_int.h"
 
 #include <stdlib.h>
@@ -32,7 +33,8 @@ static void *memory_take(size_t bytes)
 {
     if (bytes < MAP_BYTES)
         return mem_zero(bytes);
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+                   -1, 0);
     CHECK(p != MAP_FAILED);
     return p;
 }
@@ -379,7 +381,7 @@ static void deltas_walk(struct merging *merging)
     }
 }
 
-/* Slots of the base that the other side does not have, in one copy. */
+/* Slots of the base, in one copy. */
 static void base_copy(struct merging *merging, uint32_t slot, uint32_t to)
 {
     struct source *a = &merging->a;
@@ -394,20 +396,43 @@ static void base_copy(struct merging *merging, uint32_t slot, uint32_t to)
     events_copy(out, a->piece, from, n);
 }
 
-static void page_walk(struct merging *merging, uint32_t page)
+/* Is what the delta has of this slot, its next one, later than what the base has? */
+static bool delta_is_later(const struct merging *merging, uint32_t slot)
 {
-    uint32_t slot = page * PAGE_SLOTS, end = slot + PAGE_SLOTS;
+    const struct piece *a = merging->a.piece, *b = merging->b.piece;
+    uint32_t run = slot - a->first_slot, end = a->offsets[run + 1];
+    return a->offsets[run] == end || !event_before(b, b->offsets[merging->b.run], a, end - 1);
+}
+
+/* When all is kept: from one slot of the delta to the next, the base in one copy, which nearly
+ * always holds that slot's run as well. */
+static void page_walk_all(struct merging *merging, uint32_t slot, uint32_t end)
+{
     while (slot < end) {
         uint32_t next = source_slot(&merging->b);
-        if (merging->out != NULL && merging->all && next > slot) {
-            next = next < end ? next : end;
-            if (merging->a.piece != NULL)
-                base_copy(merging, slot, next);
-            slot = next;
-        } else {
+        bool later = next < end && delta_is_later(merging, next);
+        uint32_t to = next < end ? next + later : end;
+        if (to > slot)
+            base_copy(merging, slot, to);
+        slot = to;
+        if (later) {
+            struct span b = source_take(&merging->b, next);
+            events_copy(merging->out, b.piece, b.from, b.to - b.from);
+        } else if (slot < end) {
             slot_merge(merging, slot++);
         }
     }
+}
+
+static void page_walk(struct merging *merging, uint32_t page)
+{
+    uint32_t slot = page * PAGE_SLOTS, end = slot + PAGE_SLOTS;
+    if (merging->out != NULL && merging->all && merging->a.piece != NULL) {
+        page_walk_all(merging, slot, end);
+        return;
+    }
+    while (slot < end)
+        slot_merge(merging, slot++);
 }
 
 static void merge_walk(struct merging *merging, const struct piece *a, const struct piece *b,
