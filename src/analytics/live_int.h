@@ -73,6 +73,7 @@ static inline void live_want(const struct live_ask *ask, uint32_t person)
 struct live_definition {
     const char *name;
     enum status (*run)(struct live_ask *ask, struct buf *json, struct err *err);
+    bool saves; /* its results can become traits of people */
 };
 
 /* --- parts of a question (live_ask.c); errors name the member -------------------------------- */

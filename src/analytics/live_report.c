@@ -17,9 +17,9 @@ static const struct live_definition definitions[] = {
     {"stickiness", live_stickiness},
     {"cohort", live_cohort},
     {"attribution", live_attribution},
-    {"rfm", live_rfm},
-    {"kmeans", live_kmeans},
-    {"clv", live_clv},
+    {"rfm", live_rfm, .saves = true},
+    {"kmeans", live_kmeans, .saves = true},
+    {"clv", live_clv, .saves = true},
     {"weekly", live_weekly},
 };
 #define DEFINITIONS (sizeof definitions / sizeof definitions[0])
@@ -185,6 +185,9 @@ enum status live_report(struct live *live, struct str name, yyjson_val *question
     enum status status = find(name, &definition, err);
     if (status != ST_OK)
         return status;
+    if (run != NULL && run->save && !definition->saves)
+        return err_set(err, ST_INVALID, "the report %s has nothing to save as traits",
+                       definition->name);
     status = session_open(&session, live, run, question, err);
     if (status == ST_OK)
         status = live_ask_open(&session.ask, err);

@@ -199,6 +199,7 @@ static enum status questions_open(struct core *core, const struct options *optio
         .timeline = core->timeline,
         .warehouse = core->warehouse,
         .clock = &core->clock,
+        .log = core->log,
         .zone =
             option_text(options, OPTION_ZONE)[0] != '\0' ? option_text(options, OPTION_ZONE) : NULL,
     };
