@@ -99,6 +99,8 @@ static void figure_judge(const struct facts *facts, enum weekly_metric metric)
     double noise = fmax(MAD_TO_SD * figure->mad, noise_least(facts, metric, figure->usual));
     figure->low = fmax(0, figure->usual - WEEKLY_NOISE * noise);
     figure->high = figure->usual + WEEKLY_NOISE * noise;
+    if (metric == WEEKLY_CONVERSION)
+        figure->high = fmin(1, figure->high);
     figure->change = figure->value - figure->usual;
     figure->change_share = figure->usual != 0 ? figure->change / figure->usual : NAN;
     figure->score = noise > 0 ? figure->change / noise : NAN;

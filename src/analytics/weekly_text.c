@@ -278,6 +278,10 @@ void weekly_text(const struct weekly_ask *want, const struct weekly_facts *facts
         little_say(&page);
         return;
     }
+    if (facts->figures[WEEKLY_PEOPLE].value == 0 && facts->figures[WEEKLY_PEOPLE].usual == 0) {
+        SAY(&page, TEXT_W_EMPTY, {"weeks", number(&page, (double)facts->weeks, 0, false)});
+        return;
+    }
     for (int m = 0; m < WEEKLY_METRICS; m++)
         moved += facts->figures[m].beyond_noise;
     SAY(&page, moved > 0 ? TEXT_W_MOVED : TEXT_W_QUIET, {"count", number(&page, moved, 0, false)},

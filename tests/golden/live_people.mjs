@@ -2,6 +2,7 @@
 // reports on files on the same orders, cohort revenue equals a plain sum over the file, every number opens its people, and
 // results that are saved become traits once.
 import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Golden, binary, file, report } from './lib.mjs';
 
@@ -133,6 +134,23 @@ for (const metric of ['orders', 'revenue']) {
     golden.near(`weekly: ${metric} by ${by} adds up`, parts.reduce((sum, f) => sum + f.contribution, 0), change, 1e-9);
   }
 }
+
+// --- words -------------------------------------------------------------------------------------------------------------
+
+// Every field has a label in both languages.
+const labels = new Set([...readFileSync('src/base/text.def', 'utf8').matchAll(/^X\(F_(\w+),/gm)].map(([, id]) => id.toLowerCase()));
+const frame = new Set(['report', 'bars', 'rows', 'cell', 'text', 'from', 'to', 'zone', 'as_of', 'position', 'events_read', 'people', 'seconds']);
+const missing = new Set();
+const walk = (value) => {
+  if (Array.isArray(value)) value.forEach(walk);
+  else if (value !== null && typeof value === 'object')
+    for (const [name, item] of Object.entries(value)) {
+      if (!frame.has(name) && !labels.has(name)) missing.add(name);
+      walk(item);
+    }
+};
+[rfm, clv, kmeans, cohort, attribution, weekly].forEach(walk);
+golden.same('fields without a label', [...missing], []);
 
 // --- results as traits -------------------------------------------------------------------------------------------------
 
