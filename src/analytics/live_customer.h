@@ -30,7 +30,8 @@ void live_customers_put_end(struct buf *json, const struct live_customers *custo
 /* Puts the traits of customer i: members of one object. */
 typedef void live_traits(const void *ctx, size_t i, struct buf *json);
 /* With run->save: write them to the journal and say how many. The message's id is made from report,
- * person and the window's end: the same question again is a duplicate, not a second event. */
+ * person and the window's end (now, when that lies ahead): the same question again is a duplicate,
+ * not a second event. */
 MUST_USE enum status live_customers_save(struct live_ask *ask,
                                          const struct live_customers *customers,
                                          live_traits *traits, const void *ctx, struct buf *json,

@@ -47,9 +47,9 @@ static void event_frame(struct saver *saver, size_t i, struct str name)
     const struct live_ask *ask = saver->ask;
     char id[96];
     uint64_t person = timeline_person_id(ask->view, saver->customers->orders.people[i]);
-    int n = snprintf(id, sizeof id, "%s-%llu-%lld", saver->customers->report,
-                     (unsigned long long)person, (long long)(ask->to_us / US_PER_S));
     int64_t end_us = ask->to_us < ask->now_us ? ask->to_us : ask->now_us;
+    int n = snprintf(id, sizeof id, "%s-%llu-%lld", saver->customers->report,
+                     (unsigned long long)person, (long long)(end_us / US_PER_S));
     struct event event = {.type = EVENT_IDENTIFY,
                           .operation = EVENT_SET,
                           .message_id = {id, (size_t)n},

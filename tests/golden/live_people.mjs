@@ -168,6 +168,17 @@ golden.check(`the segment is a trait of ${somebody.identifier}: ${JSON.stringify
   JSON.stringify(profile.traits).includes('champions'));
 golden.same('and the numbers are as before', (await live('rfm', whole)).rows.map((r) => r.customers), rfm.rows.map((r) => r.customers));
 
+// --- somebody is erased ------------------------------------------------------------------------------------------------
+
+const erased = await command(server, 'erase', somebody.identifier, '--yes', '--url', server.url);
+golden.check(`erased: ${erased.err}`, erased.code === 0);
+golden.same('who is erased is in no number', (await live('rfm', whole)).customers, rfm.customers - 1);
+const left = (await server.must('GET', `/api/v1/reports/people?limit=1000&cell=${encodeURIComponent(one.cell)}`)).people;
+golden.check('nor behind one', left.length > 0 && !left.some((who) => who.identifier === somebody.identifier));
+golden.same('nor brought back by the next results', (await save()).saved_people, rfm.customers - 1);
+after = await journal_end(server);
+golden.same('their profile', (await server.ask('GET', `/api/v1/profiles/${encodeURIComponent(somebody.identifier)}?after=${encodeURIComponent(after)}`)).code, 404);
+
 await server.stop();
 server.remove();
 golden.end();
