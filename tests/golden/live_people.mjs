@@ -168,6 +168,26 @@ golden.check(`the segment is a trait of ${somebody.identifier}: ${JSON.stringify
   JSON.stringify(profile.traits).includes('champions'));
 golden.same('and the numbers are as before', (await live('rfm', whole)).rows.map((r) => r.customers), rfm.rows.map((r) => r.customers));
 
+// --- touches by what their properties say ------------------------------------------------------------------------------
+
+const sent = (name, user, properties, campaign) => ({ name, message_id: `${name} ${user} ${JSON.stringify(properties)}`,
+  identifiers: { user_id: user }, properties, ...(campaign ? { context: { campaign: { name: campaign } } } : {}) });
+await server.must('POST', '/api/v1/batch', { events: [
+  sent('Ad Clicked', 'ann', { utm_content: 'red', utm_term: 'shoes' }, 'spring'),
+  sent('Ad Clicked', 'ann', { utm_content: 'blue', utm_term: 'shoes' }, 'spring'),
+  sent('Trial Started', 'ann', {}),
+  sent('Page Seen', 'bob', { utm_content: 'blue' }, 'autumn'), // a visit, for it names a campaign
+  sent('Trial Started', 'bob', {}),
+] });
+after = await journal_end(server);
+const by = async (what) => Object.fromEntries((await live('attribution', { conversion: 'Trial Started', by: what, models: ['linear'] }))
+  .rows.map((row) => [row[what], row.conversions]).sort());
+golden.same('by content', await by('content'), { blue: 1.5, red: 0.5 });
+golden.same('by keyword', await by('keyword'), { '(none)': 1, shoes: 1 });
+golden.same('by campaign', await by('campaign'), { autumn: 1, spring: 1 });
+golden.same('by a property that nobody has', (await server.ask('POST', '/api/v1/reports/attribution',
+  { conversion: 'Trial Started', by: 'medium' })).code, 404);
+
 // --- somebody is erased ------------------------------------------------------------------------------------------------
 
 const erased = await command(server, 'erase', somebody.identifier, '--yes', '--url', server.url);
