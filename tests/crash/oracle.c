@@ -1,8 +1,8 @@
 /* oracle.c - the client that judges: it knows what it sent and what was acknowledged, and nobody
  * can talk it out of it.
  *
- *   oracle --server HEZOU --data DIR --journal FILE [--kills N] [--points FILE] [--seed N]
- * [--ready-ms 2000]
+ *   oracle --server HEZOU --data DIR --journal FILE [--kills N] [--points FILE] [--cuts N --library
+ * FILE] [--seed N] [--ready-ms 2000]
  *
  * Four clients send batches of 1, 10 or 100 events through the Segment door and our own while the
  * server is killed with SIGKILL at random moments, during recovery too. A batch without an answer
@@ -13,7 +13,9 @@
  * Then it compares, twice: when all is acknowledged, and once more after it has sent EVERYTHING
  * again (which finds ids that the deduplication forgot). Each acknowledged event is there exactly
  * once; no other is; each person's counter and the report's total agree. With --points the server
- * is started with CRASH_AT=name:1 and must die there by itself; a comparison follows each.
+ * is started with CRASH_AT=name:1 and must die there by itself; a comparison follows each. With
+ * --cuts its power is cut (powercut.c) in place of kills; DIR.image is a copy of what the last cut
+ * left.
  *
  * Exit: 0 all holds, 1 a promise was broken (each said on stdout), 2 the test itself could not be
  * run. */
@@ -35,6 +37,7 @@
 #include <yyjson.h>
 
 #include "call.h"
+#include "cut.h"
 
 #define CLIENTS 4
 #define OWN_DOOR "/api/v1/batch"
@@ -62,8 +65,8 @@ struct client {
 };
 
 struct options {
-    const char *server, *data, *journal, *points;
-    int kills, ready_ms;
+    const char *server, *data, *journal, *points, *library;
+    int kills, cuts, ready_ms;
     uint64_t seed;
 };
 
@@ -73,6 +76,8 @@ static _Atomic bool paused, stopping;
 static int port, journal_fd;
 static pthread_mutex_t journal_lock = PTHREAD_MUTEX_INITIALIZER;
 static pid_t server = -1;
+static int server_status; /* once it has ended */
+static struct cut next_cut;
 static char owner[300], key[512], token[128];
 static struct {
     bool asked;              /* to be erased */
@@ -308,12 +313,17 @@ static void start_server(const char *crash_at, const char *data, const char *clo
     server = fork();
     if (server < 0)
         give_up("could not fork: %s", strerror(errno));
-    if (server > 0)
+    if (server > 0) {
+        if (next_cut.library != NULL)
+            cut_parent(&next_cut);
         return;
+    }
     int null = open("/dev/null", O_RDONLY);
     dup2(null, 0);
     if (crash_at != NULL)
         setenv("CRASH_AT", crash_at, 1);
+    if (next_cut.library != NULL)
+        cut_child(&next_cut, data);
     execl(options.server, options.server, "serve", "--data", data, "--port", port_text, "--clock",
           clock, (char *)NULL);
     perror(options.server);
@@ -323,19 +333,17 @@ static void start_server(const char *crash_at, const char *data, const char *clo
 /* True while it runs; reaps it when it has ended. */
 static bool is_running(void)
 {
-    int status;
-    if (server > 0 && waitpid(server, &status, WNOHANG) == server)
+    if (server > 0 && waitpid(server, &server_status, WNOHANG) == server)
         server = -1;
     return server > 0;
 }
 
 static void kill_server(int signal)
 {
-    int status;
     if (server <= 0)
         return;
     kill(server, signal);
-    waitpid(server, &status, 0);
+    waitpid(server, &server_status, 0);
     server = -1;
 }
 
@@ -609,7 +617,7 @@ static void send_all_again(void)
     call_done(&call);
 }
 
-/* --- the two tests ---------------------------------------------------------------------------- */
+/* --- the tests -------------------------------------------------------------------------------- */
 
 /* F1. Half of the lives are counted from the start, so that recovery is cut too. */
 static void run_kills(uint64_t *random)
@@ -638,6 +646,65 @@ static void run_kills(uint64_t *random)
     start_ready();
     pause_clients();
     compare("after the kills");
+    send_all_again();
+    compare("after everything was sent again");
+}
+
+/* --- power cuts ------------------------------------------------------------------------------- */
+
+/* The power goes, now if it did not go by itself. */
+static void power_off(int number, const char *when)
+{
+    char report[4096];
+    uint64_t seed = next_cut.seed;
+    int64_t started = now_ms();
+    if (is_running())
+        cut_now(&next_cut);
+    while (is_running() && now_ms() - started < 20000)
+        rest_ms(2);
+    kill_server(SIGKILL);
+    if (!cut_told(&next_cut, server_status, report, sizeof report))
+        broken("the server ended by itself");
+    if (!cut_keep(options.data))
+        give_up("could not copy what the cut left");
+    printf("cut %d: image %llu, %s %s, %llu acknowledged: %s\n", number, (unsigned long long)seed,
+           next_cut.at[0] != '\0' ? next_cut.at : "by the clock", when,
+           (unsigned long long)acked_total(), report);
+    fflush(stdout);
+}
+
+/* F5. As F1, but what was not synced may be lost, whole or in parts. Half of the lives are counted
+ * from the start, so that recovery is cut too; in the others all that was acknowledged is looked
+ * for first. */
+static void run_cuts(uint64_t *random)
+{
+    for (int i = 1; i <= options.cuts && violations == 0; i++) {
+        uint64_t x = draw(random);
+        int64_t started = now_ms(), life = 20 + (int64_t)(x % 1481);
+        bool whole = (x >> 32) % 2 == 0;
+        int took = -1;
+        if (whole && i > 1) {
+            start_ready();
+            pause_clients();
+            compare("after the cut");
+            paused = false;
+            kill_server(SIGKILL);
+            started = now_ms();
+        }
+        cut_plan(&next_cut, options.library, draw(random));
+        start_server(NULL, options.data, "system");
+        if (whole)
+            took = wait_ready(started, 60000);
+        int64_t until = now_ms() + life;
+        while (is_running() && now_ms() < until)
+            rest_ms(5);
+        power_off(i, took >= 0 ? "after it was ready" : "in its start");
+    }
+    if (violations > 0)
+        return;
+    start_ready();
+    pause_clients();
+    compare("after the cuts");
     send_all_again();
     compare("after everything was sent again");
 }
@@ -840,7 +907,8 @@ static void read_options(int argc, char **argv)
     static const struct option longs[] = {
         {"server", 1, NULL, 's'},   {"data", 1, NULL, 'd'},   {"journal", 1, NULL, 'j'},
         {"kills", 1, NULL, 'k'},    {"points", 1, NULL, 'p'}, {"seed", 1, NULL, 'S'},
-        {"ready-ms", 1, NULL, 'r'}, {NULL, 0, NULL, 0},
+        {"ready-ms", 1, NULL, 'r'}, {"cuts", 1, NULL, 'c'},   {"library", 1, NULL, 'l'},
+        {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -856,6 +924,12 @@ static void read_options(int argc, char **argv)
             break;
         case 'p':
             options.points = optarg;
+            break;
+        case 'c':
+            options.cuts = (int)strtol(optarg, NULL, 10);
+            break;
+        case 'l':
+            options.library = optarg;
             break;
         case 'k':
             options.kills = (int)strtol(optarg, NULL, 10);
@@ -883,7 +957,9 @@ int main(int argc, char **argv)
     if (journal_fd < 0)
         give_up("could not open %s: %s", options.journal, strerror(errno));
     printf("seed %llu, %s\n", (unsigned long long)options.seed,
-           options.points != NULL ? "named points" : "random kills");
+           options.points != NULL ? "named points" :
+           options.cuts > 0       ? "power cuts"
+                                  : "random kills");
     start_ready();
     make_source();
     kill_server(SIGKILL);
@@ -901,6 +977,8 @@ int main(int argc, char **argv)
         give_up("could not start the flusher");
     if (options.points != NULL)
         run_points();
+    else if (options.cuts > 0)
+        run_cuts(&random);
     else
         run_kills(&random);
     stopping = true;
