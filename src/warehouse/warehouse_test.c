@@ -1,6 +1,7 @@
 /* warehouse_test.c - what is committed stays, what is erased goes, whatever stops the process. */
 #include "warehouse/warehouse_test.h"
 
+#include <fcntl.h>
 #include <ftw.h>
 #include <pthread.h>
 #include <setjmp.h>
@@ -300,6 +301,102 @@ static void after_kill_there_is_exactly_what_was_acknowledged(void **state)
             rows_of(bench, "SELECT count(*), count(DISTINCT position), max(position) FROM events"),
             expected);
     }
+}
+
+static off_t wal_size(const struct bench *bench)
+{
+    char path[128];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/warehouse/2026-11.duckdb.wal", bench->folder);
+    return stat(path, &st) == 0 ? st.st_size : 0;
+}
+
+static void commit_rows(struct bench *bench, uint64_t rows)
+{
+    uint64_t first = warehouse_position(bench->warehouse);
+    for (uint64_t i = 0; i < rows; i++)
+        add_event(bench, first + i, first + i + 1, NOVEMBER + (int64_t)(first + i));
+    commit(bench, first + rows, NOVEMBER);
+}
+
+/* Three commits, and a process that ends without a checkpoint; gives where the third begins in the
+ * engine's log, and its end. */
+static void three_commits(struct bench *bench, off_t ret_third[2])
+{
+    int pipes[2];
+    assert_int_equal(pipe(pipes), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        bench_open(bench);
+        commit_rows(bench, 100);
+        commit_rows(bench, 100);
+        off_t at[2] = {wal_size(bench), 0};
+        commit_rows(bench, 100);
+        at[1] = wal_size(bench);
+        _exit(write(pipes[1], at, sizeof at) != (ssize_t)sizeof at);
+    }
+    close(pipes[1]);
+    assert_int_equal(read(pipes[0], ret_third, 2 * sizeof *ret_third), 2 * sizeof *ret_third);
+    close(pipes[0]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_true(ret_third[0] > 0 && ret_third[1] > ret_third[0] + 1024);
+}
+
+/* Whichever sectors of the last commit a power cut loses, the two before it are there. */
+static void a_commit_that_a_power_cut_tore_is_dropped(void **state)
+{
+    struct bench *bench = *state;
+    char path[128], copy[160], command[400];
+    static const uint8_t zeros[512];
+    uint8_t
+        was[512]; /* of one word again and again: the engine's checksum, a XOR of words, is blind */
+    off_t third[2];
+    warehouse_close(bench->warehouse);
+    bench->warehouse = NULL;
+    three_commits(bench, third);
+    snprintf(path, sizeof path, "%s/warehouse/2026-11.duckdb.wal", bench->folder);
+    snprintf(copy, sizeof copy, "%s/whole", bench->folder);
+    snprintf(command, sizeof command, "cp -r %s/warehouse %s", bench->folder, copy);
+    assert_int_equal(system(command), 0);
+    for (off_t at = third[0]; at < third[1]; at += 512) {
+        off_t n = third[1] - at < 512 ? third[1] - at : 512;
+        int fd = open(path, O_RDWR);
+        assert_true(fd >= 0);
+        assert_int_equal(pread(fd, was, (size_t)n, at), n);
+        assert_int_equal(pwrite(fd, zeros, (size_t)n, at), n);
+        close(fd);
+        if (n > 8 && memcmp(was, was + 8, (size_t)n - 8) == 0)
+            continue;
+        bench_open(bench);
+        assert_int_equal(warehouse_position(bench->warehouse), 200);
+        assert_string_equal(rows_of(bench, "SELECT count(*), max(position) FROM events"),
+                            "[[200,199]]");
+        commit_rows(bench, 1);
+        warehouse_close(bench->warehouse);
+        bench->warehouse = NULL;
+        snprintf(command, sizeof command, "cp %s/* %s/warehouse/", copy, bench->folder);
+        assert_int_equal(system(command), 0);
+    }
+}
+
+/* Syncs of ours: the engine's own are not counted. */
+static uint64_t syncs_of(struct bench *bench, uint64_t rows)
+{
+    uint64_t before = bench->disk.calls;
+    commit_rows(bench, rows);
+    return bench->disk.calls - before;
+}
+
+static void a_log_that_is_new_is_on_the_disk_with_its_name(void **state)
+{
+    struct bench *bench = *state;
+    bench->disk.fail_syncs = true;              /* counts them; none is told to fail */
+    assert_in_range(syncs_of(bench, 10), 1, 9); /* and the manifest */
+    assert_int_equal(syncs_of(bench, 10), 0);
+    bench_reopen(bench); /* a checkpoint: the log is gone */
+    assert_int_equal(wal_size(bench), 0);
+    assert_int_equal(syncs_of(bench, 10), 1);
+    assert_int_equal(syncs_of(bench, 10), 0);
 }
 
 static void a_full_disk_is_waited_out(void **state)
@@ -704,6 +801,8 @@ int main(void)
         TEST(a_long_tail_of_overrides_is_compacted),
         TEST(people_are_what_their_visitors_say),
         TEST(after_kill_there_is_exactly_what_was_acknowledged),
+        TEST(a_commit_that_a_power_cut_tore_is_dropped),
+        TEST(a_log_that_is_new_is_on_the_disk_with_its_name),
         TEST(a_full_disk_is_waited_out),
         TEST(an_erased_person_is_in_no_byte_of_no_file),
         TEST(rows_committed_during_an_erase_are_kept),
