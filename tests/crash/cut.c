@@ -18,8 +18,8 @@ void cut_plan(struct cut *cut, const char *library, uint64_t x)
     static const struct {
         const char *what;
         unsigned most; /* which one of them */
-    } moments[] = {{"sync/journal", 300}, {"sync/state.db", 12}, {"sync/facts.db", 6},
-                   {"sync/warehouse", 40}, {"sync/dedup", 12},   {"name/journal", 8},
+    } moments[] = {{"sync/journal", 300},  {"sync/state.db", 12}, {"sync/facts.db", 6},
+                   {"sync/warehouse", 40}, {"sync/dedup", 12},    {"name/journal", 8},
                    {"name/warehouse", 12}, {"name", 40}};
     int ends[2] = {-1, -1};
     unsigned which = x % 16;
@@ -79,11 +79,16 @@ static bool run(char *const *args)
     return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
 
-bool cut_keep(const char *data)
+bool cut_clear(const char *data)
+{
+    char *words[] = {"rm", "-rf", (char *)(uintptr_t)data, NULL};
+    return run(words);
+}
+
+bool cut_keep(const char *data, const char *name)
 {
     char image[4200];
-    snprintf(image, sizeof image, "%s.image", data);
-    char *clear[] = {"rm", "-rf", image, NULL};
-    char *copy[] = {"cp", "-a", (char *)data, image, NULL};
-    return run(clear) && run(copy);
+    snprintf(image, sizeof image, "%s.image", name);
+    char *copy[] = {"cp", "-a", (char *)(uintptr_t)data, image, NULL};
+    return cut_clear(image) && run(copy);
 }

@@ -21,7 +21,8 @@ void cut_parent(struct cut *cut);
 void cut_now(const struct cut *cut);
 /* What it said, once the server has ended with `status`; false if that was no cut. */
 bool cut_told(struct cut *cut, int status, char *report, size_t size);
-/* A copy of the folder beside it, `data`.image, in place of the last. False: it could not be made. */
-bool cut_keep(const char *data);
+/* A copy of the folder as `name`.image, in place of the last. False: it could not be made. */
+bool cut_keep(const char *data, const char *name);
+bool cut_clear(const char *data);
 
 #endif

@@ -119,7 +119,7 @@ __attribute__((format(printf, 1, 2), noreturn)) static void give_up(const char *
     va_end(args);
     if (server > 0)
         kill(server, SIGKILL);
-    exit(2);
+    exit(violations > 0 ? 1 : 2);
 }
 
 /* A server that does not come back by itself has broken a promise: no test can go on, and no bug
@@ -650,65 +650,6 @@ static void run_kills(uint64_t *random)
     compare("after everything was sent again");
 }
 
-/* --- power cuts ------------------------------------------------------------------------------- */
-
-/* The power goes, now if it did not go by itself. */
-static void power_off(int number, const char *when)
-{
-    char report[4096];
-    uint64_t seed = next_cut.seed;
-    int64_t started = now_ms();
-    if (is_running())
-        cut_now(&next_cut);
-    while (is_running() && now_ms() - started < 20000)
-        rest_ms(2);
-    kill_server(SIGKILL);
-    if (!cut_told(&next_cut, server_status, report, sizeof report))
-        broken("the server ended by itself");
-    if (!cut_keep(options.data))
-        give_up("could not copy what the cut left");
-    printf("cut %d: image %llu, %s %s, %llu acknowledged: %s\n", number, (unsigned long long)seed,
-           next_cut.at[0] != '\0' ? next_cut.at : "by the clock", when,
-           (unsigned long long)acked_total(), report);
-    fflush(stdout);
-}
-
-/* F5. As F1, but what was not synced may be lost, whole or in parts. Half of the lives are counted
- * from the start, so that recovery is cut too; in the others all that was acknowledged is looked
- * for first. */
-static void run_cuts(uint64_t *random)
-{
-    for (int i = 1; i <= options.cuts && violations == 0; i++) {
-        uint64_t x = draw(random);
-        int64_t started = now_ms(), life = 20 + (int64_t)(x % 1481);
-        bool whole = (x >> 32) % 2 == 0;
-        int took = -1;
-        if (whole && i > 1) {
-            start_ready();
-            pause_clients();
-            compare("after the cut");
-            paused = false;
-            kill_server(SIGKILL);
-            started = now_ms();
-        }
-        cut_plan(&next_cut, options.library, draw(random));
-        start_server(NULL, options.data, "system");
-        if (whole)
-            took = wait_ready(started, 60000);
-        int64_t until = now_ms() + life;
-        while (is_running() && now_ms() < until)
-            rest_ms(5);
-        power_off(i, took >= 0 ? "after it was ready" : "in its start");
-    }
-    if (violations > 0)
-        return;
-    start_ready();
-    pause_clients();
-    compare("after the cuts");
-    send_all_again();
-    compare("after everything was sent again");
-}
-
 /* A command of hezou beside the load, for points that no event reaches: `erase user_id:u0007
  * --yes`.
  */
@@ -889,6 +830,93 @@ static void run_points(void)
     printf("%d points\n", count);
 }
 
+/* --- power cuts ------------------------------------------------------------------------------- */
+
+/* The power goes, now if it did not go by itself. */
+static void power_off(int number, const char *data, const char *when)
+{
+    char report[4096];
+    uint64_t seed = next_cut.seed;
+    int64_t started = now_ms();
+    if (is_running())
+        cut_now(&next_cut);
+    while (is_running() && now_ms() - started < 20000)
+        rest_ms(2);
+    kill_server(SIGKILL);
+    if (!cut_told(&next_cut, server_status, report, sizeof report))
+        broken("the server ended by itself");
+    if (!cut_keep(data, options.data))
+        give_up("could not copy what the cut left");
+    printf("cut %d: image %llu, %s %s, %llu acknowledged: %s\n", number, (unsigned long long)seed,
+           next_cut.at[0] != '\0' ? next_cut.at : "by the clock", when,
+           (unsigned long long)acked_total(), report);
+    fflush(stdout);
+}
+
+/* The power goes in the first seconds of a data directory, which then still can be begun. */
+static void cut_fresh(int number, uint64_t x)
+{
+    char data[4096];
+    snprintf(data, sizeof data, "%s.fresh", options.data);
+    if (!cut_clear(data))
+        give_up("could not remove %s", data);
+    int64_t started = now_ms(), life = 20 + (int64_t)(x % 300);
+    cut_plan(&next_cut, options.library, x);
+    snprintf(next_cut.at, sizeof next_cut.at, "%s:%u", x % 2 == 0 ? "sync" : "name",
+             (unsigned)(x >> 8) % 40 + 1);
+    start_server(NULL, data, "system");
+    if (wait_ready(started, 60000) >= 0)
+        send_first(data);
+    for (started = now_ms(); is_running() && now_ms() - started < life;)
+        rest_ms(5);
+    power_off(number, data, "in a first start");
+    started = now_ms();
+    start_server(NULL, data, "system");
+    if (wait_ready(started, 60000) < 0)
+        broken("no first start after a cut in one");
+    send_first(data);
+    kill_server(SIGKILL);
+}
+
+/* F5. As F1, but what was not synced may be lost, whole or in parts. Half of the lives are counted
+ * from the start, so that recovery is cut too; in the others all that was acknowledged is looked
+ * for first. */
+static void run_cuts(uint64_t *random)
+{
+    for (int i = 1; i <= options.cuts; i++)
+        cut_fresh(i, draw(random));
+    paused = false;
+    for (int i = 1; i <= options.cuts && violations == 0; i++) {
+        uint64_t x = draw(random);
+        int64_t started = now_ms(), life = 20 + (int64_t)(x % 1481);
+        bool whole = (x >> 32) % 2 == 0;
+        int took = -1;
+        if (whole && i > 1) {
+            start_ready();
+            pause_clients();
+            compare("after the cut");
+            paused = false;
+            kill_server(SIGKILL);
+            started = now_ms();
+        }
+        cut_plan(&next_cut, options.library, draw(random));
+        start_server(NULL, options.data, "system");
+        if (whole)
+            took = wait_ready(started, 60000);
+        int64_t until = now_ms() + life;
+        while (is_running() && now_ms() < until)
+            rest_ms(5);
+        power_off(i, options.data, took >= 0 ? "after it was ready" : "in its start");
+    }
+    if (violations > 0)
+        return;
+    start_ready();
+    pause_clients();
+    compare("after the cuts");
+    send_all_again();
+    compare("after everything was sent again");
+}
+
 static int free_port(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
@@ -957,13 +985,13 @@ int main(int argc, char **argv)
     if (journal_fd < 0)
         give_up("could not open %s: %s", options.journal, strerror(errno));
     printf("seed %llu, %s\n", (unsigned long long)options.seed,
-           options.points != NULL ? "named points" :
-           options.cuts > 0       ? "power cuts"
+           options.points != NULL ? "named points"
+           : options.cuts > 0     ? "power cuts"
                                   : "random kills");
     start_ready();
     make_source();
     kill_server(SIGKILL);
-    paused = options.points != NULL;
+    paused = options.points != NULL || options.cuts > 0;
     for (int i = 0; i < CLIENTS; i++) {
         clients[i].id = i;
         clients[i].random = options.seed * CLIENTS + (uint64_t)i + 1000;

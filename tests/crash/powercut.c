@@ -38,7 +38,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static bool on;         /* the model is there */
+static bool on;                   /* the model is there */
 static _Thread_local bool inside; /* calls of the model's own */
 static int control_fd = -1;
 static char at_what[64];
@@ -507,7 +507,8 @@ EXPORT int link(const char *from, const char *to)
 /* --- the names with 64 are the same calls here ------------------------------------------------ */
 
 _Static_assert(sizeof(off_t) == 8, "off_t is off64_t");
-#define ALSO(name, other) extern __typeof__(name) other __attribute__((alias(#name), visibility("default")))
+#define ALSO(name, other)                                                                          \
+    extern __typeof__(name) other __attribute__((alias(#name), visibility("default")))
 ALSO(open, open64);
 ALSO(openat, openat64);
 ALSO(creat, creat64);

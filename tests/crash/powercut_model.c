@@ -43,8 +43,8 @@ struct sector {
 struct node {
     dev_t dev;
     ino_t ino;
-    int fd; /* our own, never closed: that would take the process's record locks along */
-    off_t size; /* that is durable */
+    int fd;       /* our own, never closed: that would take the process's record locks along */
+    off_t size;   /* that is durable */
     off_t cut_to; /* the file was cut to this since, -1 if not */
     bool mapped;  /* written to without a call */
     struct sector **sectors; /* open addressing by number */
@@ -560,10 +560,9 @@ void model_cut(char *report, size_t size)
         for (struct node *node = nodes[i]; node != NULL; node = node->next)
             node_cut(node, &tally);
     names_cut(&tally);
-    int n = snprintf(report, size,
-                     "%zu files with unsynced bytes, %zu of %zu sectors lost, %zu of %zu names",
-                     tally.files, tally.sectors_old, tally.sectors, tally.names_undone,
-                     tally.names);
+    int n = snprintf(
+        report, size, "%zu files with unsynced bytes, %zu of %zu sectors lost, %zu of %zu names",
+        tally.files, tally.sectors_old, tally.sectors, tally.names_undone, tally.names);
     for (size_t i = 0; i < changes_count && n > 0 && (size_t)n < size; i++)
         if (changes[i].undone)
             n += snprintf(report + n, size - (size_t)n, " %c%s%s%s", "+->+-"[changes[i].kind],
