@@ -18,9 +18,10 @@ void cut_plan(struct cut *cut, const char *library, uint64_t x)
     static const struct {
         const char *what;
         unsigned most; /* which one of them */
-    } moments[] = {{"sync/journal", 300},  {"sync/state.db", 12}, {"sync/facts.db", 6},
-                   {"sync/warehouse", 40}, {"sync/dedup", 12},    {"name/journal", 8},
-                   {"name/warehouse", 12}, {"name", 40}};
+    } moments[] = {{"sync/journal", 300},    {"sync/state.db", 12}, {"sync/facts.db", 6},
+                   {"sync/warehouse", 40},   {"sync/dedup", 12},    {"name/journal", 8},
+                   {"name/warehouse", 12},   {"name", 40},          {"sync/dedup/erased", 2},
+                   {"sync/journal/erase", 2}};
     int ends[2] = {-1, -1};
     unsigned which = x % 16;
     *cut = (struct cut){.library = library, .seed = x >> 32, .ours = -1, .theirs = -1};
