@@ -1,6 +1,6 @@
 /* cut.h - a server whose power can be cut: libpowercut.so, when it strikes and what it says. */
-#ifndef CUT_H
-#define CUT_H
+#ifndef TESTS_CRASH_CUT_H
+#define TESTS_CRASH_CUT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -2,8 +2,8 @@
  *
  * powercut.c feeds it every call that changes something; all functions here are called with its
  * one lock held. What the model promises, and what it does not, is in powercut_model.c. */
-#ifndef POWERCUT_H
-#define POWERCUT_H
+#ifndef TESTS_CRASH_POWERCUT_H
+#define TESTS_CRASH_POWERCUT_H
 
 #include <stdbool.h>
 #include <stddef.h>
