@@ -80,6 +80,13 @@ static bool run(char *const *args)
     return child > 0 && waitpid(child, &status, 0) == child && status == 0;
 }
 
+bool cut_disk(const char *word, const char *folder)
+{
+    char *words[] = {"tests/crash/blockcut", (char *)(uintptr_t)word, (char *)(uintptr_t)folder,
+                     NULL};
+    return run(words);
+}
+
 bool cut_clear(const char *data)
 {
     char *words[] = {"rm", "-rf", (char *)(uintptr_t)data, NULL};

@@ -24,5 +24,7 @@ bool cut_told(struct cut *cut, int status, char *report, size_t size);
 /* A copy of the folder as `name`.image, in place of the last. False: it could not be made. */
 bool cut_keep(const char *data, const char *name);
 bool cut_clear(const char *data);
+/* The real thing: `blockcut cut` or `again`. */
+bool cut_disk(const char *word, const char *folder);
 
 #endif

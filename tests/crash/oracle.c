@@ -2,7 +2,7 @@
  * can talk it out of it.
  *
  *   oracle --server HEZOU --data DIR --journal FILE [--kills N] [--points FILE] [--cuts N --library
- * FILE] [--seed N] [--ready-ms 2000]
+ * FILE] [--disk FOLDER] [--seed N] [--ready-ms 2000]
  *
  * Four clients send batches of 1, 10 or 100 events through the Segment door and our own while the
  * server is killed with SIGKILL at random moments, during recovery too. A batch without an answer
@@ -14,8 +14,8 @@
  * again (which finds ids that the deduplication forgot). Each acknowledged event is there exactly
  * once; no other is; each person's counter and the report's total agree. With --points the server
  * is started with CRASH_AT=name:1 and must die there by itself; a comparison follows each. With
- * --cuts its power is cut (powercut.c) in place of kills; DIR.image is a copy of what the last cut
- * left.
+ * --cuts its power is cut (powercut.c) in place of kills, with --kills and --disk FOLDER that of
+ * the disk beneath DIR (blockcut); DIR.image is a copy of what the last cut left.
  *
  * Exit: 0 all holds, 1 a promise was broken (each said on stdout), 2 the test itself could not be
  * run. */
@@ -65,7 +65,7 @@ struct client {
 };
 
 struct options {
-    const char *server, *data, *journal, *points, *library;
+    const char *server, *data, *journal, *points, *library, *disk;
     int kills, cuts, ready_ms;
     uint64_t seed;
 };
@@ -621,6 +621,17 @@ static void send_all_again(void)
 
 /* --- the tests -------------------------------------------------------------------------------- */
 
+/* With --disk the power of the disk goes first, so that the server never knows. */
+static void end_life(void)
+{
+    fflush(stdout);
+    if (options.disk != NULL && !cut_disk("cut", options.disk))
+        give_up("could not cut the disk's power");
+    kill_server(SIGKILL);
+    if (options.disk != NULL && !cut_disk("again", options.disk))
+        give_up("could not mount the disk again");
+}
+
 /* F1. Half of the lives are counted from the start, so that recovery is cut too. */
 static void run_kills(uint64_t *random)
 {
@@ -641,7 +652,7 @@ static void run_kills(uint64_t *random)
         rest_ms(life);
         if (!is_running())
             broken("the server ended by itself");
-        kill_server(SIGKILL);
+        end_life();
         printf("kill %d: %lld ms after %s, %llu acknowledged\n", i, (long long)life,
                took >= 0 ? "it was ready" : "its start", (unsigned long long)acked_total());
     }
@@ -1000,7 +1011,7 @@ static void read_options(int argc, char **argv)
         {"server", 1, NULL, 's'},   {"data", 1, NULL, 'd'},   {"journal", 1, NULL, 'j'},
         {"kills", 1, NULL, 'k'},    {"points", 1, NULL, 'p'}, {"seed", 1, NULL, 'S'},
         {"ready-ms", 1, NULL, 'r'}, {"cuts", 1, NULL, 'c'},   {"library", 1, NULL, 'l'},
-        {NULL, 0, NULL, 0},
+        {"disk", 1, NULL, 'D'},     {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -1019,6 +1030,9 @@ static void read_options(int argc, char **argv)
             break;
         case 'c':
             options.cuts = (int)strtol(optarg, NULL, 10);
+            break;
+        case 'D':
+            options.disk = optarg;
             break;
         case 'l':
             options.library = optarg;
