@@ -14,8 +14,9 @@
  * again (which finds ids that the deduplication forgot). Each acknowledged event is there exactly
  * once; no other is; each person's counter and the report's total agree. With --points the server
  * is started with CRASH_AT=name:1 and must die there by itself; a comparison follows each. With
- * --cuts its power is cut (powercut.c) in place of kills, with --kills and --disk FOLDER that of
- * the disk beneath DIR (blockcut); DIR.image is a copy of what the last cut left.
+ * --cuts its power is cut (powercut.c) in place of kills, and with --points and --library at them,
+ * with --kills and --disk FOLDER that of the disk beneath DIR (blockcut); DIR.image is a copy of
+ * what the last cut left.
  *
  * Exit: 0 all holds, 1 a promise was broken (each said on stdout), 2 the test itself could not be
  * run. */
@@ -710,6 +711,32 @@ static bool send_first(const char *data)
     return code >= 200 && code < 300;
 }
 
+/* With --library it is the power that goes at a named point. */
+static void point_plan(void)
+{
+    static uint64_t random;
+    if (options.library == NULL)
+        return;
+    if (random == 0)
+        random = options.seed;
+    cut_plan(&next_cut, options.library, draw(&random));
+    next_cut.at[0] = '\0';
+}
+
+static void point_told(const char *name, const char *data)
+{
+    char report[4096];
+    if (options.library == NULL)
+        return;
+    uint64_t seed = next_cut.seed;
+    if (!cut_told(&next_cut, server_status, report, sizeof report))
+        violation("the server ended by itself before %s", name);
+    else if (!cut_keep(data, options.data))
+        give_up("could not copy what the cut left");
+    printf("cut at %s: image %llu: %s\n", name, (unsigned long long)seed, report);
+    fflush(stdout);
+}
+
 /* A point that only the first start or the first event of a data directory passes: die there, and
  * start again. */
 static void crash_fresh(const char *name, const char *at)
@@ -717,6 +744,7 @@ static void crash_fresh(const char *name, const char *at)
     char data[4096];
     snprintf(data, sizeof data, "%s.%s", options.data, name);
     int64_t started = now_ms();
+    point_plan();
     start_server(at, data, "system");
     if (wait_ready(started, POINT_WAIT_MS) >= 0)
         send_first(data);
@@ -725,6 +753,7 @@ static void crash_fresh(const char *name, const char *at)
     if (server > 0)
         violation("point %s was not reached by a first start", name);
     kill_server(SIGKILL);
+    point_told(name, data);
     started = now_ms();
     start_server(NULL, data, "system");
     if (wait_ready(started, POINT_WAIT_MS) < 0)
@@ -784,6 +813,7 @@ static void crash_at(const char *name, char *command)
         crash_fresh(name, at);
         return;
     }
+    point_plan();
     start_server(at, options.data, days ? "virtual" : "system");
     pid_t child = -1;
     if (command == NULL || wait_ready(started, POINT_WAIT_MS) >= 0)
@@ -795,6 +825,7 @@ static void crash_at(const char *name, char *command)
         violation("point %s was not reached within %d ms", name, POINT_WAIT_MS);
         kill_server(SIGKILL);
     }
+    point_told(name, options.data);
     if (child > 0) {
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);

@@ -11,8 +11,9 @@
  *
  * A byte at POWERCUT_FD (a socket) cuts the power; so does the Nth sync of a file or folder whose
  * path holds WHAT (`sync/journal`, `sync/state.db`), just before it, or the Nth change of a name
- * (`name/…`), just after it. The cut holds the lock for good, makes the folder one of the images
- * that a disk may show, says to POWERCUT_FD what it did, and ends the process: nothing runs after.
+ * (`name/…`), just after it, or a named point of CRASH_AT. The cut holds the lock for good, makes
+ * the folder one of the images that a disk may show, says to POWERCUT_FD what it did, and ends the
+ * process: nothing runs after.
  *
  * Not seen are system calls made without libc, and stdio; a call that this file knows to exist and
  * cannot model ends the process with 97. */
@@ -25,6 +26,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,6 +128,14 @@ __attribute__((constructor)) static void begin(void)
     on = true;
     if (pthread_create(&thread, NULL, wait_for_cut, NULL) != 0)
         model_broken("no thread");
+}
+
+/* A named point (CRASH_AT): what would be the end of the process is that of the power. */
+EXPORT int kill(pid_t pid, int signal)
+{
+    if (pid == getpid() && signal == SIGKILL && enter())
+        cut();
+    return NEXT(kill)(pid, signal);
 }
 
 /* --- opening ---------------------------------------------------------------------------------- */
