@@ -11,10 +11,17 @@
 
 #include "analytics/live.h"
 #include "analytics/sequence.h"
+#include "base/arena.h"
+#include "base/near.h"
+#include "base/zone.h"
 
 #define LIVE_BORDERS_MAX 4000 /* hours of half a year, days of ten years */
 #define LIVE_STEPS_MAX 20
-#define LIVE_TOP_MAX 1000
+#define LIVE_TOP_MAX 100 /* values of a breakdown; every cell names them */
+
+struct live {
+    struct live_options options;
+};
 
 /* One condition of a "where". */
 struct live_filter;
@@ -35,7 +42,10 @@ struct live_ask {
     yyjson_val *question;
     int64_t from_us, to_us; /* to is exclusive */
     uint32_t from_s, to_s;  /* the same in the timeline's seconds */
+    int64_t now_us;         /* when the view was opened */
+    int64_t deadline_us;    /* monotonic */
     struct str zone;
+    struct zone *calendar;
     size_t filters_count; /* of the whole question */
     struct live_filter *filters;
     struct live_breakdown *breakdown; /* NULL = none */
@@ -45,9 +55,20 @@ struct live_ask {
     yyjson_val *cell; /* NULL = a report */
     struct timeline_set *want;
 
-    uint64_t events_read; /* atomic; added by the passes */
-    uint64_t people;
+    uint64_t events_read; /* added by the passes */
+    uint64_t people;      /* with an event in the window: by the report; UINT64_MAX = not counted */
+
+    /* Of live_ask.c and live_cell.c. */
+    struct live_column *columns;
+    struct str cell_prefix;
 };
+
+/* The person of this slot is of the cell. In a pass: a word of the set belongs to one thread. */
+static inline void live_want(const struct live_ask *ask, uint32_t person)
+{
+    if (person != TIMELINE_NONE)
+        timeline_set_add(ask->want, person);
+}
 
 struct live_definition {
     const char *name;
@@ -71,11 +92,30 @@ MUST_USE enum status live_ask_word(struct live_ask *ask, const char *member,
                                    struct err *err);
 MUST_USE enum status live_ask_number(struct live_ask *ask, const char *member, double least,
                                      double most, double otherwise, double *ret_v, struct err *err);
+/* A property's column, closed with the question. ST_NOT_FOUND when no event (of this name) has it.
+ */
+MUST_USE enum status live_column(struct live_ask *ask, struct str event, struct str property,
+                                 const struct timeline_column **ret_column, struct err *err);
+/* "could not …: no event is called ordr", and what is near as the hint. */
+enum status live_not_found(struct err *err, const char *what, struct near *near);
+/* The window before this one, as long in the calendar (whole months, else days, else seconds). */
+struct live_ask live_previous(const struct live_ask *ask);
+/* The common part of the question; then the end of what it opened. */
+MUST_USE enum status live_ask_open(struct live_ask *ask, struct err *err);
+void live_ask_close(struct live_ask *ask);
 /* Every member of the question must be one that the common part or the report knows. */
 MUST_USE enum status live_ask_known(struct live_ask *ask, const char *const *members,
                                     struct err *err);
 
-/* --- filters and breakdowns (live_filter.c) --------------------------------------------------- */
+/* --- filters and breakdowns (live_filter.c, live_breakdown.c) --------------------------------- */
+
+enum live_kind { LIVE_PROPERTY, LIVE_CHANNEL, LIVE_CAMPAIGN };
+#define LIVE_ORIGINS 65536
+/* Of an origin, a channel or a campaign as a code; its text; how many codes there are (0 = none).
+ */
+uint32_t live_origin_code(const struct live_ask *ask, enum live_kind kind, uint32_t origin);
+struct str live_origin_text(const struct live_ask *ask, enum live_kind kind, uint32_t code);
+uint32_t live_origin_codes(const struct live_ask *ask, enum live_kind kind);
 
 /* Does event i of the run meet them? Columns are read on first use. */
 bool live_filters_hold(const struct live_ask *ask, const struct live_filter *filters, size_t count,
@@ -91,6 +131,17 @@ static inline bool live_event_is(const struct live_ask *ask, const struct live_e
 uint32_t live_breakdown_of(const struct live_ask *ask, const struct timeline_run *run, uint32_t i);
 uint32_t live_breakdown_values(const struct live_ask *ask);
 struct str live_breakdown_text(const struct live_ask *ask, uint32_t value);
+/* How many values the rest holds when `value` is the rest, else 0. */
+uint32_t live_breakdown_rest(const struct live_ask *ask, uint32_t value);
+/* "breakdown": the text, null for none; for the rest also "other": true and "values". Nothing
+ * without a breakdown. */
+void live_put_breakdown(const struct live_ask *ask, struct buf *json, uint32_t value);
+MUST_USE enum status live_filters_parse(struct live_ask *ask, yyjson_val *where, struct str event,
+                                        struct live_filter **ret_filters, size_t *ret_count,
+                                        struct err *err);
+MUST_USE enum status live_breakdown_parse(struct live_ask *ask, yyjson_val *by, struct err *err);
+/* A number in `text`, whole. */
+bool live_number(struct str text, double *ret_number);
 
 /* --- time (live_time.c): IANA zones, borders of periods --------------------------------------- */
 
@@ -99,8 +150,13 @@ enum live_unit { LIVE_HOUR, LIVE_DAY, LIVE_WEEK, LIVE_MONTH };
  * included: count + 1 borders, in the arena. ST_INVALID above LIVE_BORDERS_MAX. */
 MUST_USE enum status live_borders(struct live_ask *ask, enum live_unit unit, uint32_t **ret_borders,
                                   size_t *ret_count, struct err *err);
+/* Where the period that holds `time` begins. */
+int64_t live_start_of(const struct live_ask *ask, enum live_unit unit, int64_t time);
 /* Which period `time` lies in, from a guess (0 or the last answer). */
 size_t live_period_of(const uint32_t *borders, size_t count, uint32_t time, size_t guess);
+/* "from" and "to" as texts; empty = the last 30 days. */
+MUST_USE enum status live_window_parse(struct live_ask *ask, struct str from, struct str to,
+                                       struct err *err);
 /* "2026-11-24", "2026-11-24T13:00" in the zone. */
 void live_put_time(const struct live_ask *ask, struct buf *json, const char *member, uint32_t time,
                    enum live_unit unit);
@@ -115,15 +171,33 @@ int live_threads(const struct live_ask *ask);
 MUST_USE enum status live_pass(struct live_ask *ask, const struct timeline_set *only,
                                const uint8_t *wanted, live_each *each, void *ctxs, size_t ctx_size,
                                struct err *err);
+/* The same over everybody, and the events of nobody as runs of person TIMELINE_NONE, in pieces. */
+MUST_USE enum status live_pass_all(struct live_ask *ask, live_each *each, void *ctxs,
+                                   size_t ctx_size, struct err *err);
 /* The indices of the run's events inside the window: [*ret_first, *ret_end). */
 void live_window(const struct live_ask *ask, const struct timeline_run *run, uint32_t *ret_first,
                  uint32_t *ret_end);
+
+/* A sum of millionths as an exact decimal. */
+void live_put_micros(struct buf *json, const char *member, __int128 micros);
 
 /* --- cells (live_cell.c) ---------------------------------------------------------------------- */
 
 /* "cell": a text that holds the question and these coordinates (`format` makes a JSON object). */
 void live_put_cell(const struct live_ask *ask, struct buf *json, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* The same under another name, for rows with several counts: "new_cell". */
+void live_put_cell_of(const struct live_ask *ask, struct buf *json, const char *member,
+                      const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* The beginning of all cells of this question. */
+void live_cell_prefix(struct live_ask *ask, struct str name);
+/* What a cell's text holds: two documents that the caller frees. */
+MUST_USE enum status live_cell_parse(struct str text, yyjson_doc **ret_question,
+                                     yyjson_doc **ret_cell, struct err *err);
+/* A coordinate: a whole number below `limit`. */
+MUST_USE enum status live_cell_number(const struct live_ask *ask, const char *member,
+                                      uint64_t limit, uint64_t *ret_number, struct err *err);
 
 /* --- the reports, a file each ----------------------------------------------------------------- */
 

@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/near.h"
 
 enum kind { FLAG, TEXT, NUMBER, REAL, DURATION, LIST };
 
@@ -35,50 +36,12 @@ static const struct option_row {
 #define NAME_MAX_BYTES 32
 #define WORDS_MAX 4 /* two of a command, its argument, and one too many */
 
-/* Levenshtein distance of short names. */
-static unsigned distance(const char *a, const char *b)
+static const char *nearest(const char *typed, bool of_options)
 {
-    size_t n = strlen(a), m = strlen(b);
-    unsigned row[NAME_MAX_BYTES + 1];
-    if (n > NAME_MAX_BYTES || m > NAME_MAX_BYTES)
-        return NAME_MAX_BYTES;
-    for (size_t j = 0; j <= m; j++)
-        row[j] = (unsigned)j;
-    for (size_t i = 1; i <= n; i++) {
-        unsigned diagonal = row[0];
-        row[0] = (unsigned)i;
-        for (size_t j = 1; j <= m; j++) {
-            unsigned replaced = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            unsigned least = row[j] < row[j - 1] ? row[j] : row[j - 1];
-            row[j] = replaced < least + 1 ? replaced : least + 1;
-        }
-    }
-    return row[m];
-}
-
-static const char *nearest_option(const char *name)
-{
-    const char *best = NULL;
-    unsigned best_distance = 4;
-    for (size_t i = 0; i < OPTION_COUNT; i++) {
-        unsigned d = distance(name, rows[i].name);
-        if (d < best_distance)
-            best_distance = d, best = rows[i].name;
-    }
-    return best;
-}
-
-static const char *nearest_command(const char *word)
-{
-    const char *best = NULL;
-    unsigned best_distance = 4;
-    for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        unsigned d = distance(word, commands[i].words);
-        if (d < best_distance)
-            best_distance = d, best = commands[i].words;
-    }
-    return best;
+    struct near near = near_to(str_of(typed));
+    for (size_t i = 0; i < (of_options ? (size_t)OPTION_COUNT : (size_t)COMMAND_COUNT); i++)
+        near_offer(&near, str_of(of_options ? rows[i].name : commands[i].words));
+    return near.count == 0 ? NULL : near.names[0].p;
 }
 
 /* --- which command takes which option --------------------------------------------------------- */
@@ -228,7 +191,7 @@ static enum status option_parse(struct options *options, bool *given, int argc, 
     }
     char typed[NAME_MAX_BYTES + 2];
     snprintf(typed, sizeof typed, STR_FMT, STR_ARG(name));
-    const char *near = nearest_option(typed);
+    const char *near = nearest(typed, true);
     err_set(err, ST_INVALID, "%s " STR_FMT, text_in(options->language, TEXT_UNKNOWN_OPTION),
             STR_ARG(name));
     return near == NULL ? ST_INVALID
@@ -265,7 +228,7 @@ static enum status command_parse(struct options *options, const char **words, si
         return ST_OK;
     }
     bool pair = is_first_of_pair(words[0]);
-    const char *typed = pair && count > 1 ? two : words[0], *near = nearest_command(typed);
+    const char *typed = pair && count > 1 ? two : words[0], *near = nearest(typed, false);
     err_set(err, ST_INVALID, "%s: %s", text_in(options->language, TEXT_UNKNOWN_COMMAND), typed);
     if (near == NULL)
         return err_hint(err, ST_INVALID, "%s", text_in(options->language, TEXT_TRY_HELP));

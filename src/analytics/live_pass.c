@@ -1,0 +1,129 @@
+/* live_pass.c - one pass over people, on all cores, that ends in time.
+ *
+ * The threads look at the clock and at the caller's wish to stop once in some people; then the scan
+ * is cancelled and every cursor ends at its next step. */
+#include "analytics/live_int.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define LOOK_EVERY 256    /* people … */
+#define LOOK_EVENTS 65536 /* … or events, whichever is first */
+
+struct pass {
+    struct live_ask *ask;
+    struct timeline_scan *scan;
+    live_each *each;
+    int late, cancelled; /* atomic */
+};
+
+struct passer {
+    struct pass *pass;
+    void *ctx;
+    bool is_first;
+    uint64_t events;
+};
+
+int live_threads(const struct live_ask *ask)
+{
+    int threads = ask->live->options.threads;
+    return threads > 0 ? threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+static void look(struct passer *passer)
+{
+    struct pass *pass = passer->pass;
+    const struct live_run *run = pass->ask->run;
+    if (run->cancel != NULL && __atomic_load_n(run->cancel, __ATOMIC_RELAXED))
+        __atomic_store_n(&pass->cancelled, 1, __ATOMIC_RELAXED);
+    else if (monotonic_us() > pass->ask->deadline_us)
+        __atomic_store_n(&pass->late, 1, __ATOMIC_RELAXED);
+    else {
+        if (passer->is_first && run->progress != NULL)
+            run->progress(run->ctx, timeline_scan_progress(pass->scan));
+        return;
+    }
+    timeline_scan_cancel(pass->scan);
+}
+
+static void pass_work(struct timeline_cursor *cursor, void *ctx)
+{
+    struct passer *passer = ctx;
+    struct pass *pass = passer->pass;
+    struct timeline_run run;
+    uint64_t events = 0, looked = 0;
+    for (unsigned people = 0; timeline_cursor_next(cursor, &run); people++) {
+        if (people % LOOK_EVERY == 0 || events - looked > LOOK_EVENTS) {
+            looked = events;
+            look(passer);
+        }
+        events += run.count;
+        pass->each(pass->ask, &run, passer->ctx);
+    }
+    passer->events = events;
+}
+
+static enum status run_pass(struct live_ask *ask, const struct timeline_scan_options *options,
+                            live_each *each, void *ctxs, size_t ctx_size, struct err *err)
+{
+    int threads = live_threads(ask);
+    struct pass pass = {.ask = ask, .each = each};
+    struct passer *passers = mem_zero((size_t)threads * sizeof *passers);
+    for (int i = 0; i < threads; i++)
+        passers[i] = (struct passer){
+            .pass = &pass, .ctx = (char *)ctxs + (size_t)i * ctx_size, .is_first = i == 0};
+    timeline_scan_open(ask->view, options, &pass.scan);
+    timeline_scan_run(pass.scan, threads, pass_work, passers, sizeof *passers);
+    timeline_scan_close(pass.scan);
+    for (int i = 0; i < threads; i++)
+        ask->events_read += passers[i].events;
+    free(passers);
+    if (pass.cancelled)
+        return err_set(err, ST_BUSY, "the report was cancelled");
+    if (!pass.late)
+        return ST_OK;
+    err_set(err, ST_TIMEOUT, "could not finish the report within its time limit");
+    return err_hint(err, ST_TIMEOUT, "a shorter window, or a larger limit");
+}
+
+enum status live_pass(struct live_ask *ask, const struct timeline_set *only, const uint8_t *wanted,
+                      live_each *each, void *ctxs, size_t ctx_size, struct err *err)
+{
+    struct timeline_scan_options options = {.only = only, .wanted = wanted};
+    return run_pass(ask, &options, each, ctxs, ctx_size, err);
+}
+
+enum status live_pass_all(struct live_ask *ask, live_each *each, void *ctxs, size_t ctx_size,
+                          struct err *err)
+{
+    struct timeline_scan_options options = {.nobody_too = true};
+    return run_pass(ask, &options, each, ctxs, ctx_size, err);
+}
+
+/* The first index whose time is not below `time`. */
+static uint32_t lower_bound(const uint32_t *times, uint32_t count, uint32_t time)
+{
+    uint32_t low = 0;
+    while (count > 0) {
+        uint32_t half = count / 2;
+        if (times[low + half] < time) {
+            low += half + 1;
+            count -= half + 1;
+        } else {
+            count = half;
+        }
+    }
+    return low;
+}
+
+void live_window(const struct live_ask *ask, const struct timeline_run *run, uint32_t *ret_first,
+                 uint32_t *ret_end)
+{
+    uint32_t first = run->count > 0 && run->time[0] >= ask->from_s
+                         ? 0
+                         : lower_bound(run->time, run->count, ask->from_s);
+    *ret_first = first;
+    *ret_end = run->count > 0 && run->time[run->count - 1] < ask->to_s
+                   ? run->count
+                   : first + lower_bound(run->time + first, run->count - first, ask->to_s);
+}
