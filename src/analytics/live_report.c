@@ -15,6 +15,9 @@ static const struct live_definition definitions[] = {
     {"trend", live_trend},
     {"lifecycle", live_lifecycle},
     {"stickiness", live_stickiness},
+    {"funnel", live_funnel},
+    {"retention", live_retention},
+    {"paths", live_paths},
 };
 #define DEFINITIONS (sizeof definitions / sizeof definitions[0])
 
