@@ -21,7 +21,29 @@ CREATE TABLE erase_ledger (
     state             TEXT NOT NULL     -- "asked", "folded" (its journal record was passed), "done"
 );
 
+CREATE TABLE saved_report (
+    id         INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL UNIQUE, -- what a person calls it
+    report     TEXT NOT NULL,        -- "trend", "funnel", …
+    question   TEXT NOT NULL,        -- JSON, as it was asked
+    created_us BIGINT NOT NULL       -- microseconds UTC
+);
+
 CREATE TABLE schema_migration (    name     TEXT PRIMARY KEY NOT NULL,    checksum TEXT NOT NULL);
+
+CREATE TABLE segment_list (
+    id         INTEGER PRIMARY KEY,
+    name       TEXT NOT NULL UNIQUE, -- what a person calls it
+    report     TEXT NOT NULL,        -- the report that a cell of was saved
+    created_us BIGINT NOT NULL,      -- microseconds UTC
+    is_ready   INTEGER NOT NULL      -- 0 while it is filled or emptied: nobody sees it, the next start drops it
+);
+
+CREATE TABLE segment_member (
+    list    BIGINT NOT NULL, -- segment_list.id
+    visitor BIGINT NOT NULL, -- one visitor of each person: whoever it belongs to is on the list
+    PRIMARY KEY (list, visitor)
+) WITHOUT ROWID;
 
 CREATE TABLE setting (
     name  TEXT PRIMARY KEY, -- module.word
@@ -33,3 +55,5 @@ CREATE TABLE source (
     name       TEXT NOT NULL UNIQUE, -- "shop-web", "till-3", "api", "import"
     channel    TEXT NOT NULL         -- "web", "store", "app", …; reports group by it
 );
+
+CREATE INDEX segment_member_visitor ON segment_member (visitor);

@@ -69,6 +69,9 @@ MUST_USE enum status live_cell_people(struct live *live, struct str cell,
                                       const struct live_run *run, uint64_t **ret_people,
                                       size_t *ret_count, struct err *err);
 
+/* The name of the report that a cell is of; of a text that is none: empty. */
+struct str live_cell_report(struct str cell);
+
 /* Names for help, errors and documents, in their order; NULL at the end. */
 const char *const *live_names(void);
 #endif

@@ -67,6 +67,18 @@ static enum status find(struct str name, const struct live_definition **ret_defi
 
 /* --- one question ----------------------------------------------------------------------------- */
 
+struct str live_cell_report(struct str cell)
+{
+    yyjson_doc *question = NULL, *coordinates = NULL;
+    const struct live_definition *definition = NULL;
+    struct err ignored;
+    if (live_cell_parse(cell, &question, &coordinates, &ignored) == ST_OK)
+        (void)!find(json_member_str(yyjson_doc_get_root(question), "name"), &definition, &ignored);
+    yyjson_doc_free(question);
+    yyjson_doc_free(coordinates);
+    return str_of(definition == NULL ? "" : definition->name);
+}
+
 static const struct live_run run_default;
 
 /* A question's view and memory. */
@@ -127,7 +139,9 @@ static void put_after(const struct live_ask *ask, struct buf *json, int64_t star
 {
     char position[32];
     put_moment(ask, json, "as_of", ask->now_us);
-    snprintf(position, sizeof position, "0:%llu", (unsigned long long)ask->view->position);
+    /* after= waits for what begins at its token: the last byte of what is in here. */
+    unsigned long long seen = ask->view->position > 0 ? ask->view->position - 1 : 0;
+    snprintf(position, sizeof position, "0:%llu", seen);
     json_put_member_str(json, "position", str_of(position));
     json_put_member_uint(json, "events_read", ask->events_read);
     if (ask->people != UINT64_MAX)
@@ -333,7 +347,7 @@ static enum status people_put(struct live_ask *ask, const struct page *page, boo
     for (size_t i = 0; i < count; i++) {
         const struct somebody *who = &page->list[i];
         char id[32];
-        snprintf(id, sizeof id, "p%llu", (unsigned long long)who->id);
+        snprintf(id, sizeof id, "p_%016llx", (unsigned long long)who->id);
         json_put_comma(json);
         buf_char(json, '{');
         json_put_member_str(json, "person", str_of(id));

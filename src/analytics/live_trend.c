@@ -503,6 +503,21 @@ static void put_row(const struct live_ask *ask, const struct trend *trend,
     buf_char(json, '}');
 }
 
+/* The measure, period by period: for a small picture. */
+static void put_line(const struct trend *trend, const struct tally *tally, uint32_t series,
+                     struct buf *json)
+{
+    json_put_name(json, "series");
+    buf_char(json, '[');
+    for (size_t period = 0; period < tally->periods; period++) {
+        uint32_t cell = series * (uint32_t)tally->periods + (uint32_t)period;
+        struct quantiles quantiles = cell_quantiles(tally, cell);
+        json_put_comma(json);
+        json_put_number(json, measured(trend, &tally->cells[cell], &quantiles));
+    }
+    buf_char(json, ']');
+}
+
 static void put_total(const struct live_ask *ask, const struct trend *trend,
                       const struct tally *tally, const struct tally *before, uint32_t series,
                       struct buf *json)
@@ -524,6 +539,7 @@ static void put_total(const struct live_ask *ask, const struct trend *trend,
         put_compared(trend, total, &quantiles, &before->totals[series], &then, json);
         live_put_cell_of(ask, json, "previous_cell", "{\"series\":%u,\"previous\":1}", series);
     }
+    put_line(trend, tally, series, json);
     live_put_cell(ask, json, "{\"series\":%u}", series);
     buf_char(json, '}');
 }

@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+#include "analytics/saved.h"
 #include "api_queries.h"
 #include "base/check.h"
 #include "base/when.h"
@@ -26,6 +27,8 @@ struct api *api_new(const struct api_options *options)
     pthread_mutex_init(&api->erasing, NULL);
     api->options = *options;
     facts_prepare(options->facts, api_queries);
+    saved_init(options->facts);
+    pipeline_forget_set(options->pipeline, api_forget, api);
     api->routes = mem_zero((ROUTES + 1) * sizeof *api->routes);
     memcpy(api->routes, routes, sizeof routes);
     api->routes_count = ROUTES;

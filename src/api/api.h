@@ -7,8 +7,10 @@
 #ifndef API_API_H
 #define API_API_H
 
+#include "analytics/live.h"
 #include "net/route.h"
 #include "pipeline/pipeline.h"
+#include "segment/segment.h"
 
 struct api;
 
@@ -18,6 +20,8 @@ struct api_options {
     struct warehouse *warehouse;
     struct access *access;
     struct facts *facts;
+    struct live *live; /* NULL = there is no timeline: live reports answer 404 */
+    struct segment *segment;
     struct clock *clock; /* POST /test/clock moves it when it is virtual */
     /* Appends the figures of modules that api must not know (collect, net) to /metrics; may be
      * NULL. */

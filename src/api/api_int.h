@@ -11,8 +11,9 @@ struct api {
     struct api_options options;
     struct route *routes; /* routes.def, and /test/clock when the clock is virtual */
     size_t routes_count;
-    pthread_mutex_t
-        erasing; /* one at a time: so an open entry of the ledger is an interrupted one */
+    /* One erase at a time: so an open entry of the ledger is an interrupted one. And no list is
+     * made meanwhile, which could keep who is going. */
+    pthread_mutex_t erasing;
 };
 
 #define ANSWER_BYTES_MAX ((size_t)128 << 20)
@@ -34,6 +35,18 @@ void api_quick(struct api *api, struct http_request *request, http_handler *work
  * `json`. */
 void api_finish(struct http_request *request, enum status status, int code, struct buf *json,
                 const struct err *err);
+
+/* A query parameter, and the {id} of the path (ST_NOT_FOUND: there is no such `what`). */
+MUST_USE enum status api_number(struct http_request *request, const char *name, uint64_t otherwise,
+                                uint64_t most, uint64_t *ret_number, struct err *err);
+MUST_USE enum status api_param_number(struct api *api, struct http_request *request,
+                                      const char *what, int64_t *ret_id, struct err *err);
+/* after= and timeout= of a live report. ST_NOT_FOUND when there is no timeline. */
+MUST_USE enum status api_live_run(struct api *api, struct http_request *request,
+                                  struct live_run *ret_run, struct err *err);
+
+/* What an erase must reach that pipeline does not know: lists and saved questions. */
+pipeline_forget api_forget;
 
 /* {id} of the path, "type:value", in normal form in the request's arena. ST_INVALID, ST_NOT_FOUND
  * for a blocked one. */

@@ -192,6 +192,24 @@ static enum status warehouse_and_pipeline(struct core *core, const struct option
     return pipeline_start(core->pipeline, core->warehouse, err);
 }
 
+/* What asks: reports on the timeline, lists of people. */
+static enum status questions_open(struct core *core, const struct options *options, struct err *err)
+{
+    struct live_options live_options = {
+        .timeline = core->timeline,
+        .warehouse = core->warehouse,
+        .clock = &core->clock,
+        .zone =
+            option_text(options, OPTION_ZONE)[0] != '\0' ? option_text(options, OPTION_ZONE) : NULL,
+    };
+    struct segment_options segment_options = {
+        .facts = core->facts, .warehouse = core->warehouse, .clock = &core->clock};
+    enum status status = segment_lists_open(&segment_options, &core->segment, err);
+    if (status == ST_OK && core->timeline != NULL)
+        status = live_open(&live_options, &core->live, err);
+    return status;
+}
+
 static enum status clock_choose(struct core *core, const struct options *options, struct err *err)
 {
     struct clock system;
@@ -228,6 +246,8 @@ enum status core_open(struct core *core, const struct options *options, struct e
         status = journal_open(core, options, err);
     if (status == ST_OK)
         status = warehouse_and_pipeline(core, options, err);
+    if (status == ST_OK)
+        status = questions_open(core, options, err);
     if (status != ST_OK)
         core_close(core);
     return status;
@@ -235,6 +255,8 @@ enum status core_open(struct core *core, const struct options *options, struct e
 
 void core_close(struct core *core)
 {
+    live_close(core->live);
+    segment_lists_close(core->segment);
     pipeline_close(core->pipeline);
     timeline_close(core->timeline);
     warehouse_close(core->warehouse);

@@ -7,8 +7,10 @@
 #ifndef APP_CORE_H
 #define APP_CORE_H
 
+#include "analytics/live.h"
 #include "app/options.h"
 #include "pipeline/pipeline.h"
+#include "segment/segment.h"
 
 struct core {
     struct clock clock;
@@ -23,6 +25,8 @@ struct core {
     struct warehouse *warehouse;
     struct timeline *timeline; /* or NULL */
     struct pipeline *pipeline;
+    struct live *live; /* or NULL, as the timeline */
+    struct segment *segment;
 };
 
 /* Open and start folding. ST_CONFLICT when another process has the directory, ST_CORRUPT when it

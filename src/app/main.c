@@ -9,6 +9,7 @@
 #include "app/options.h"
 #include "app/remote.h"
 #include "app/report.h"
+#include "app/report_live.h"
 #include "app/run.h"
 #include "app/serve.h"
 #include "base/check.h"
@@ -83,8 +84,9 @@ static enum status command_run(const struct options *options, struct err *err)
             options_print_help(options->language, options->helped);
         return ST_OK;
 #define REPORT(id, word, function, en, zh) case COMMAND_REPORT_##id:
+#define LIVE(id, word, en, zh) case COMMAND_LIVE_##id:
 #include "app/options.def"
-        return report_run(options, err);
+        return report_is_live(options) ? report_live(options, err) : report_run(options, err);
     case COMMAND_EXPORT:
     case COMMAND_REPORT:
     case COMMAND_SQL:

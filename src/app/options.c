@@ -48,14 +48,40 @@ static const char *nearest(const char *typed, bool of_options)
 
 static bool is_file_report(enum command command)
 {
-    return strncmp(commands[command].words, "report ", 7) == 0 && command != COMMAND_REPORT;
+    static const enum command files[] = {
+#define REPORT(id, word, function, en, zh) COMMAND_REPORT_##id,
+#include "app/options.def"
+    };
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (files[i] == command)
+            return true;
+    return false;
+}
+
+bool command_is_live(enum command command, bool *ret_always)
+{
+    static const enum command live[] = {
+#define LIVE(id, word, en, zh) COMMAND_LIVE_##id,
+#include "app/options.def"
+    };
+    *ret_always = false;
+    for (size_t i = 0; i < sizeof live / sizeof live[0]; i++)
+        *ret_always = *ret_always || live[i] == command;
+    return *ret_always || command == COMMAND_REPORT_FUNNEL || command == COMMAND_REPORT_RETENTION ||
+           command == COMMAND_REPORT_ATTRIBUTION;
+}
+
+static bool is_live_report(enum command command)
+{
+    bool always;
+    return command_is_live(command, &always);
 }
 
 static bool asks_a_server(enum command command)
 {
-    return !is_file_report(command) && command != COMMAND_SERVE && command != COMMAND_RUN &&
-           command != COMMAND_FEATURE && command != COMMAND_BUCKET && command != COMMAND_VERSION &&
-           command != COMMAND_HELP;
+    return (!is_file_report(command) || is_live_report(command)) && command != COMMAND_SERVE &&
+           command != COMMAND_RUN && command != COMMAND_FEATURE && command != COMMAND_BUCKET &&
+           command != COMMAND_VERSION && command != COMMAND_HELP;
 }
 
 /* Is `words` in the list, whole? */
@@ -75,7 +101,8 @@ static bool takes(enum command command, size_t option)
     const char *list = rows[option].commands;
     return list_has(list, "all") || list_has(list, commands[command].words) ||
            (list_has(list, "client") && asks_a_server(command)) ||
-           (list_has(list, "reports") && is_file_report(command));
+           (list_has(list, "reports") && is_file_report(command)) ||
+           (list_has(list, "live") && is_live_report(command));
 }
 
 /* --- parsing ---------------------------------------------------------------------------------- */
@@ -333,6 +360,11 @@ enum status options_parse(int argc, char **argv, struct options *ret_options, st
 const char *option_text(const struct options *options, enum option option)
 {
     return options->values[option];
+}
+
+bool option_is_given(const struct options *options, enum option option)
+{
+    return option_is_set(options, option) && options->values[option] != rows[option].otherwise;
 }
 
 bool option_is_set(const struct options *options, enum option option)

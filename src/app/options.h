@@ -41,6 +41,10 @@ MUST_USE enum status options_parse(int argc, char **argv, struct options *ret_op
 /* The value; for a flag "1" or "". */
 const char *option_text(const struct options *options, enum option option);
 bool option_is_set(const struct options *options, enum option option);
+/* By the command line or the environment, not only by its default. */
+bool option_is_given(const struct options *options, enum option option);
+/* Of live people always, or when no file is named. */
+bool command_is_live(enum command command, bool *ret_always);
 /* Parsing has checked the form; 0 when it is not set. */
 long long option_number(const struct options *options, enum option option);
 double option_real(const struct options *options, enum option option);

@@ -16,6 +16,7 @@
 #define ROWS_SHOWN_MAX 100
 #define CELL_WIDTH_MAX 60
 #define BAR_WIDTH 24
+#define SPARK_WIDTH ((size_t)40)
 #define DIGITS_SHOWN 6
 
 /* --- values ----------------------------------------------------------------------------------- */
@@ -23,8 +24,8 @@
 /* Fields whose texts are words of ours, not of the data. */
 static bool is_word_field(const char *name)
 {
-    static const char *const fields[] = {"reason", "kind",     "model",     "models",
-                                         "method", "mode",     "verdict",   "segment",
+    static const char *const fields[] = {"reason", "kind",     "model",     "models",  "method",
+                                         "mode",   "verdict",  "segment",   "measure", "unit",
                                          "format", "portrait", "cac_counts"};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         if (strcmp(name, fields[i]) == 0)
@@ -75,12 +76,36 @@ static void put_scalar(struct buf *out, const char *name, yyjson_val *value, enu
         buf_char(out, '-');
 }
 
+static double number_of(yyjson_val *value)
+{
+    return yyjson_is_raw(value) ? strtod(yyjson_get_raw(value), NULL) : 0;
+}
+
+/* A series of numbers as one line; a long one is drawn in steps, each as high as its highest. */
+static void put_sparkline(struct buf *out, yyjson_val *list)
+{
+    static const char *const heights[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+    size_t i, n, count = yyjson_arr_size(list), shown = count < SPARK_WIDTH ? count : SPARK_WIDTH;
+    yyjson_val *item;
+    double steps[SPARK_WIDTH] = {0}, greatest = 0;
+    yyjson_arr_foreach(list, i, n, item)
+    {
+        double value = number_of(item), *step = &steps[i * shown / count];
+        *step = fmax(*step, value);
+        greatest = fmax(greatest, value);
+    }
+    for (size_t k = 0; k < shown; k++)
+        buf_text(out, heights[greatest > 0 ? (int)(steps[k] / greatest * 7 + 0.5) : 0]);
+}
+
 /* A scalar, or a short list of them: 40, 20, 40 and name: 1, other: 2. */
 static void put_any(struct buf *out, const char *name, yyjson_val *value, enum language language)
 {
     size_t i, n;
     yyjson_val *key, *item;
-    if (yyjson_is_arr(value)) {
+    if (yyjson_is_arr(value) && strcmp(name, "series") == 0) {
+        put_sparkline(out, value);
+    } else if (yyjson_is_arr(value)) {
         yyjson_arr_foreach(value, i, n, item)
         {
             buf_text(out, i > 0 ? ", " : "");
@@ -127,6 +152,13 @@ static size_t column_at(struct columns *columns, const char *name, size_t guess)
     return columns->count++;
 }
 
+/* The address of a number's people is for programs. */
+static bool is_cell(const char *name)
+{
+    size_t n = strlen(name);
+    return strcmp(name, "cell") == 0 || (n > 5 && strcmp(name + n - 5, "_cell") == 0);
+}
+
 /* The members of all rows, in order of first appearance. */
 static void columns_find(struct columns *columns, yyjson_val *rows)
 {
@@ -134,13 +166,12 @@ static void columns_find(struct columns *columns, yyjson_val *rows)
     yyjson_val *row, *key, *value;
     yyjson_arr_foreach(rows, r, rows_count, row)
     {
-        yyjson_obj_foreach(row, i, n, key, value) column_at(columns, yyjson_get_str(key), i);
+        yyjson_obj_foreach(row, i, n, key, value)
+        {
+            if (!is_cell(yyjson_get_str(key)))
+                column_at(columns, yyjson_get_str(key), i);
+        }
     }
-}
-
-static double number_of(yyjson_val *value)
-{
-    return yyjson_is_raw(value) ? strtod(yyjson_get_raw(value), NULL) : 0;
 }
 
 static double greatest_of(yyjson_val *rows, const char *name)

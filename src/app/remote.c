@@ -106,7 +106,7 @@ static void put_encoded(struct buf *path, const char *text)
     }
 }
 
-static void put_query(struct buf *path, const char *name, const char *value)
+void remote_query(struct buf *path, const char *name, const char *value)
 {
     if (value[0] == '\0')
         return;
@@ -149,7 +149,7 @@ static void ask_doctor(struct ask *ask, const struct options *options)
     bool digest = option_is_set(options, OPTION_DIGEST);
     ask_one(ask, "GET", digest ? "/api/v1/doctor/digest" : "/readyz", "");
     if (digest && option_is_set(options, OPTION_EXACT))
-        put_query(&ask->path, "exact", "true");
+        remote_query(&ask->path, "exact", "true");
 }
 
 static void ask_build(struct ask *ask, const struct options *options)
@@ -164,7 +164,7 @@ static void ask_build(struct ask *ask, const struct options *options)
         break;
     case COMMAND_PROFILE:
         ask_one(ask, "GET", "/api/v1/profiles/", argument);
-        put_query(&ask->path, "history", option_is_set(options, OPTION_HISTORY) ? "true" : "");
+        remote_query(&ask->path, "history", option_is_set(options, OPTION_HISTORY) ? "true" : "");
         break;
     case COMMAND_RECORD:
         ask_one(ask, "GET", "/api/v1/records/", argument);
@@ -211,11 +211,12 @@ static void ask_build(struct ask *ask, const struct options *options)
     case COMMAND_FEATURE:
     case COMMAND_BUCKET:
 #define REPORT(id, word, function, en, zh) case COMMAND_REPORT_##id:
+#define LIVE(id, word, en, zh) case COMMAND_LIVE_##id:
 #include "app/options.def"
     case COMMAND_COUNT:
         CHECK(false); /* main runs these itself */
     }
-    put_query(&ask->path, "after", option_text(options, OPTION_AFTER));
+    remote_query(&ask->path, "after", option_text(options, OPTION_AFTER));
 }
 
 static void answer_print(const struct options *options, struct str json)

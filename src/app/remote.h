@@ -14,6 +14,9 @@ MUST_USE enum status remote_open(const struct options *options, struct http_clie
 MUST_USE enum status remote_send(struct http_client *client, const char *method, const char *path,
                                  struct str body, struct buf *ret_body, struct err *err);
 
+/* "?name=value" or "&name=value", encoded; nothing for an empty value. */
+void remote_query(struct buf *path, const char *name, const char *value);
+
 MUST_USE enum status remote_run(const struct options *options, struct err *err);
 
 #endif

@@ -173,6 +173,8 @@ static enum status doors_open(struct server *server, const struct options *optio
         .warehouse = core->warehouse,
         .access = core->access,
         .facts = core->facts,
+        .live = core->live,
+        .segment = core->segment,
         .clock = &core->clock,
         .write_metrics = write_metrics,
         .metrics_ctx = server,

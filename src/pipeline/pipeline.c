@@ -335,6 +335,12 @@ void pipeline_timeline_set(struct pipeline *pipeline, struct timeline *timeline)
     pipeline->timeline = timeline;
 }
 
+void pipeline_forget_set(struct pipeline *pipeline, pipeline_forget *forget, void *ctx)
+{
+    pipeline->forget = forget;
+    pipeline->forget_ctx = ctx;
+}
+
 struct timeline *pipeline_timeline(struct pipeline *pipeline)
 {
     return pipeline->timeline;

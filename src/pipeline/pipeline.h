@@ -87,6 +87,13 @@ MUST_USE enum status pipeline_erase(struct pipeline *pipeline, enum identifier_t
                                     struct str value, uint64_t ledger_id,
                                     struct pipeline_erased *ret_erased, struct err *err);
 
+/* What else must forget the visitors and identifiers of an erase; once, before the first. It may be
+ * called again for the same ones, after a crash. */
+typedef enum status pipeline_forget(void *ctx, const uint64_t *visitors,
+                                    const struct event_identifier *identifiers, size_t count,
+                                    struct err *err);
+void pipeline_forget_set(struct pipeline *pipeline, pipeline_forget *forget, void *ctx);
+
 /* Go on with an erase that a crash interrupted; ST_NOT_FOUND when it has not begun: its record is
  * not in the journal. */
 MUST_USE enum status pipeline_erase_finish(struct pipeline *pipeline, uint64_t ledger_id,

@@ -213,6 +213,9 @@ static enum status bytes_overwrite(struct pipeline *pipeline, const struct targe
         status = warehouse_erase(warehouse, targets->visitors, targets->count, extra.p, extra.count,
                                  err);
     HOOK("erase_warehouse_done");
+    if (status == ST_OK && pipeline->forget != NULL)
+        status = pipeline->forget(pipeline->forget_ctx, targets->visitors, targets->identifiers,
+                                  targets->count, err);
     if (status == ST_OK)
         *ret_records = own_count + extra.count;
     free(own);

@@ -38,6 +38,8 @@ struct pipeline {
     struct pipeline_options options;
     struct warehouse *warehouse; /* from the start on */
     struct timeline *timeline;   /* or NULL */
+    pipeline_forget *forget;     /* or NULL */
+    void *forget_ctx;
     struct state *state;
     struct identity *identity;
     struct profile *profile;

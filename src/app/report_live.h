@@ -1,0 +1,16 @@
+/* report_live.h - `hezou report NAME` of the running server: options to a question, the answer on
+ * the terminal.
+ * Depends on: options, remote, print. Called by: main. */
+#ifndef APP_REPORT_LIVE_H
+#define APP_REPORT_LIVE_H
+
+#include "app/options.h"
+#include "base/buf.h"
+
+/* Is it a report on live people? funnel, retention and attribution are when no file is named. */
+bool report_is_live(const struct options *options);
+MUST_USE enum status report_live(const struct options *options, struct err *err);
+/* The question that the options say, as JSON. */
+MUST_USE enum status report_question(const struct options *options, struct buf *json,
+                                     struct err *err);
+#endif
