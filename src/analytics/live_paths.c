@@ -6,6 +6,7 @@
  * same event in two channels is two nodes "collapse"        true (default): the same node again and
  * again is one
  *
+ * Events without a name (identify, bind …) are no steps of a path and not seen here.
  * A path belongs to one session: from the first such event in it, "depth" nodes; where the session
  * is over, the path ends. With "end" it is read backwards: level 1 is the event itself. Sessions
  * are cut at the window's borders.
@@ -82,6 +83,7 @@ static enum status nodes_make(struct live_ask *ask, struct live_paths *paths, st
 {
     uint64_t channels = paths->cross_channel ? ask->view->channels + UINT64_C(1) : 1;
     paths->names = ask->view->names + 1;
+    paths->nameless = timeline_name_find(ask->view, STR(""));
     paths->channel_of = ARENA_ARRAY(ask->arena, uint32_t, ORIGINS);
     if (channels * paths->names > NODES_MAX) {
         err_set(err, ST_INVALID, "more than %d pairs of channel and event", NODES_MAX);
@@ -233,7 +235,7 @@ static void paths_each(const struct live_ask *ask, const struct timeline_run *ru
     live_window(ask, run, &first, &end);
     worker->counts.stamp++;
     for (uint32_t i = first; i < end; i++) {
-        if (ask->filters_count > 0 &&
+        if (timeline_code(run, i) == paths->nameless ||
             !live_filters_hold(ask, ask->filters, ask->filters_count, run, i))
             continue;
         if (run->time[i] - last > paths->gap)

@@ -29,6 +29,7 @@ struct live_paths {
     uint32_t depth, top;
     int64_t gap;
     uint32_t names, nodes;
+    uint32_t nameless;    /* the code of the empty name, or NONE */
     uint32_t *channel_of; /* by origin: the channel's first node */
     uint32_t *rank;       /* [depth × nodes]; top = the rest */
     uint32_t *ranked;     /* [depth × top] nodes, the most frequent first */
