@@ -143,8 +143,8 @@ enum status live_column(struct live_ask *ask, struct str event, struct str prope
 
 /* --- events ----------------------------------------------------------------------------------- */
 
-static enum status event_parse(struct live_ask *ask, const char *member, yyjson_val *value,
-                               struct live_event *ret_event, struct err *err)
+enum status live_event_parse(struct live_ask *ask, const char *member, yyjson_val *value,
+                             struct live_event *ret_event, struct err *err)
 {
     struct live_event event = {.code = TIMELINE_NONE};
     bool is_object = yyjson_is_obj(value);
@@ -170,7 +170,7 @@ static enum status event_parse(struct live_ask *ask, const char *member, yyjson_
 enum status live_ask_event(struct live_ask *ask, const char *member, struct live_event *ret_event,
                            struct err *err)
 {
-    return event_parse(ask, member, yyjson_obj_get(ask->question, member), ret_event, err);
+    return live_event_parse(ask, member, yyjson_obj_get(ask->question, member), ret_event, err);
 }
 
 enum status live_ask_events(struct live_ask *ask, const char *member, size_t least, size_t most,
@@ -190,7 +190,7 @@ enum status live_ask_events(struct live_ask *ask, const char *member, size_t lea
     struct live_event *events = ARENA_ARRAY(ask->arena, struct live_event, count + 1);
     yyjson_arr_foreach(list, i, max, value)
     {
-        enum status status = event_parse(ask, member, value, &events[i], err);
+        enum status status = live_event_parse(ask, member, value, &events[i], err);
         if (status != ST_OK)
             return status;
     }
@@ -226,10 +226,15 @@ enum status live_ask_duration(struct live_ask *ask, const char *member, int64_t 
                               int64_t *ret_s, struct err *err)
 {
     yyjson_val *value = yyjson_obj_get(ask->question, member);
+    *ret_s = otherwise_s;
+    return value == NULL ? ST_OK : live_duration_parse(member, value, ret_s, err);
+}
+
+enum status live_duration_parse(const char *member, yyjson_val *value, int64_t *ret_s,
+                                struct err *err)
+{
     int64_t seconds = -1;
-    if (value == NULL)
-        seconds = otherwise_s;
-    else if (yyjson_is_int(value))
+    if (yyjson_is_int(value))
         seconds = yyjson_get_sint(value);
     else if (yyjson_is_str(value))
         seconds = duration_of(json_str(value));

@@ -87,6 +87,11 @@ MUST_USE enum status live_ask_events(struct live_ask *ask, const char *member, s
 /* "3600s", "7d", or a number of seconds. */
 MUST_USE enum status live_ask_duration(struct live_ask *ask, const char *member,
                                        int64_t otherwise_s, int64_t *ret_s, struct err *err);
+/* The same for a value that stands elsewhere in the member. */
+MUST_USE enum status live_event_parse(struct live_ask *ask, const char *member, yyjson_val *value,
+                                      struct live_event *ret_event, struct err *err);
+MUST_USE enum status live_duration_parse(const char *member, yyjson_val *value, int64_t *ret_s,
+                                         struct err *err);
 /* One of `words` (NULL at the end); its index. */
 MUST_USE enum status live_ask_word(struct live_ask *ask, const char *member,
                                    const char *const *words, int otherwise, int *ret_index,

@@ -43,6 +43,9 @@ size_t sequence_find_u8(const struct sequence_set *set, const uint8_t *codes, ui
                         uint32_t *ret_at);
 size_t sequence_find_u16(const struct sequence_set *set, const uint16_t *codes, uint32_t count,
                          uint32_t *ret_at);
+/* The same where 31 bytes after the array's end may be read: short runs are one load. */
+size_t sequence_find_u8_beyond(const struct sequence_set *set, const uint8_t *codes, uint32_t count,
+                               uint32_t *ret_at);
 
 /* --- funnel ----------------------------------------------------------------------------------- */
 

@@ -65,8 +65,9 @@ static size_t put_bits(uint32_t bits, uint32_t base, uint32_t *ret_at)
     return found;
 }
 
-__attribute__((target("avx2"))) static size_t
-find_u8_avx2(const struct sequence_set *set, const uint8_t *codes, uint32_t count, uint32_t *ret_at)
+__attribute__((target("avx2"))) static size_t find_u8_avx2(const struct sequence_set *set,
+                                                           const uint8_t *codes, uint32_t count,
+                                                           bool beyond, uint32_t *ret_at)
 {
     const __m256i low_half =
         _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)set->nibbles[0]));
@@ -77,7 +78,7 @@ find_u8_avx2(const struct sequence_set *set, const uint8_t *codes, uint32_t coun
     const __m256i nibble = _mm256_set1_epi8(15);
     size_t found = 0;
     uint32_t i = 0;
-    for (; count - i >= 32; i += 32) {
+    for (; i < count && (beyond || count - i >= 32); i += 32) {
         __m256i v = _mm256_loadu_si256((const __m256i *)(const void *)(codes + i));
         __m256i low = _mm256_and_si256(v, nibble);
         __m256i high = _mm256_and_si256(_mm256_srli_epi16(v, 4), nibble);
@@ -86,9 +87,12 @@ find_u8_avx2(const struct sequence_set *set, const uint8_t *codes, uint32_t coun
                                          _mm256_shuffle_epi8(high_half, low), v);
         __m256i bit = _mm256_shuffle_epi8(bit_of, high);
         __m256i out = _mm256_cmpeq_epi8(_mm256_and_si256(row, bit), _mm256_setzero_si256());
-        found += put_bits(~(uint32_t)_mm256_movemask_epi8(out), i, ret_at + found);
+        uint32_t bits = ~(uint32_t)_mm256_movemask_epi8(out);
+        if (count - i < 32)
+            bits &= (UINT32_C(1) << (count - i)) - 1;
+        found += put_bits(bits, i, ret_at + found);
     }
-    return found + sequence_find_u8_plain(set, codes, i, count, ret_at + found);
+    return beyond ? found : found + sequence_find_u8_plain(set, codes, i, count, ret_at + found);
 }
 
 __attribute__((target("avx2"))) static size_t find_u16_avx2(const struct sequence_set *set,
@@ -121,7 +125,17 @@ size_t sequence_find_u8(const struct sequence_set *set, const uint8_t *codes, ui
 {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2"))
-        return find_u8_avx2(set, codes, count, ret_at);
+        return find_u8_avx2(set, codes, count, false, ret_at);
+#endif
+    return sequence_find_u8_plain(set, codes, 0, count, ret_at);
+}
+
+size_t sequence_find_u8_beyond(const struct sequence_set *set, const uint8_t *codes, uint32_t count,
+                               uint32_t *ret_at)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2"))
+        return find_u8_avx2(set, codes, count, true, ret_at);
 #endif
     return sequence_find_u8_plain(set, codes, 0, count, ret_at);
 }

@@ -308,9 +308,9 @@ static enum status start_put(struct question *question, const struct options *op
     static const struct {
         enum option option;
         const char *member;
-    } events[] = {{OPTION_START, "start"}, {OPTION_RETURN, "return"}};
+    } events[] = {{OPTION_START, "start"}, {OPTION_END, "end"}, {OPTION_RETURN, "return"}};
     enum status status = ST_OK;
-    for (size_t i = 0; i < 2 && status == ST_OK; i++) {
+    for (size_t i = 0; i < sizeof events / sizeof events[0] && status == ST_OK; i++) {
         if (!option_is_given(options, events[i].option))
             continue;
         put_name(question, events[i].member);

@@ -1,0 +1,157 @@
+/* live_chain.c - how far one person came in a live funnel.
+ *
+ * In order: as in funnel.c the newest chain of each length is kept, and an event makes the chain of
+ * one step less longer. The newest chain of a length has both the latest start and the latest end,
+ * so it is the one that lives longest under a window and under a limit between steps, and what
+ * spoils it spoils every older one of its length: keeping one is exact. An event that is several
+ * steps is taken as the highest first, so that it cannot follow itself; without `once` as the
+ * lowest first. An event that spoils does so before it is a step.
+ *
+ * In any order: the most different steps in a window that begins at an event; two pointers. The
+ * steps' times are those of the 1st, 2nd, … different step.
+ *
+ * Among chains of the same level the one with the newest start is taken, as windowFunnel does; a
+ * complete one ends the search. */
+#include "analytics/live_chain_int.h"
+
+struct state {
+    unsigned level;
+    uint32_t alive; /* bit k: there is a chain of k + 1 steps */
+    uint32_t start[LIVE_STEPS_MAX], end[LIVE_STEPS_MAX];
+    uint32_t at[LIVE_STEPS_MAX][LIVE_STEPS_MAX]; /* [k][0 … k]: its events */
+};
+
+/* True: the last step was reached. */
+static inline bool take(const struct live_chain *chain, struct state *state, unsigned k,
+                        uint32_t time, uint32_t i)
+{
+    if (k == 0) {
+        state->start[0] = state->end[0] = time;
+        state->at[0][0] = i;
+    } else {
+        if ((state->alive >> (k - 1) & 1) == 0 || time - state->start[k - 1] > chain->window ||
+            time - state->end[k - 1] > chain->gaps[k] ||
+            ((chain->modes & FUNNEL_STRICT_INCREASE) != 0 && time == state->end[k - 1]))
+            return false;
+        state->start[k] = state->start[k - 1];
+        state->end[k] = time;
+        for (unsigned j = 0; j < k; j++)
+            state->at[k][j] = state->at[k - 1][j];
+        state->at[k][k] = i;
+    }
+    state->alive |= UINT32_C(1) << k;
+    if (state->level < k + 1)
+        state->level = k + 1;
+    return k + 1 == chain->steps;
+}
+
+static bool take_event(const struct live_chain *chain, struct state *state,
+                       const struct sequence_event *event, uint32_t i)
+{
+    uint32_t time = (uint32_t)event->time;
+    for (uint32_t steps = event->steps; steps != 0;) {
+        unsigned k =
+            chain->once ? 31U - (unsigned)__builtin_clz(steps) : (unsigned)__builtin_ctz(steps);
+        steps ^= UINT32_C(1) << k;
+        if (take(chain, state, k, time, i))
+            return true;
+    }
+    return false;
+}
+
+static void find_ordered(const struct live_chain *chain, const struct sequence_event *events,
+                         const uint32_t *spoils, size_t count, struct live_way *way)
+{
+    /* Nothing is read before it is written: not cleared for each person. */
+    struct state state __attribute__((uninitialized));
+    state.level = 0;
+    state.alive = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (spoils != NULL)
+            state.alive &= ~spoils[i];
+        if (take_event(chain, &state, &events[i], i))
+            break;
+    }
+    way->level = state.level;
+    if (state.level == 0)
+        return;
+    way->first = state.at[state.level - 1][0];
+    for (unsigned k = 0; k < state.level; k++)
+        way->times[k] = (uint32_t)events[state.at[state.level - 1][k]].time;
+}
+
+/* --- any order -------------------------------------------------------------------------------- */
+
+static void steps_count(uint32_t steps, int by, uint32_t *counts, unsigned *ret_different)
+{
+    for (; steps != 0; steps &= steps - 1) {
+        unsigned k = (unsigned)__builtin_ctz(steps);
+        *ret_different += by > 0 && counts[k] == 0;
+        counts[k] += (uint32_t)by;
+        *ret_different -= by < 0 && counts[k] == 0;
+    }
+}
+
+static void times_put(const struct live_chain *chain, const struct sequence_event *events,
+                      size_t count, struct live_way *way)
+{
+    uint32_t seen = 0;
+    unsigned level = 0;
+    for (size_t i = way->first; i < count && level < way->level; i++) {
+        if (events[i].time - events[way->first].time > chain->window)
+            break;
+        for (uint32_t new = events[i].steps & ~seen; new != 0; new &= new - 1)
+            way->times[level++] = (uint32_t)events[i].time;
+        seen |= events[i].steps;
+    }
+}
+
+static void find_any_order(const struct live_chain *chain, const struct sequence_event *events,
+                           size_t count, struct live_way *way)
+{
+    uint32_t counts[LIVE_STEPS_MAX] = {0};
+    unsigned different = 0;
+    size_t end = 0;
+    way->level = 0;
+    for (size_t i = 0; i < count && way->level < chain->steps; i++) {
+        if (events[i].time >= chain->entry_end)
+            break;
+        for (; end < count && events[end].time - events[i].time <= chain->window; end++)
+            steps_count(events[end].steps, 1, counts, &different);
+        if (events[i].steps != 0 && different >= way->level) {
+            way->level = different;
+            way->first = (uint32_t)i;
+        }
+        steps_count(events[i].steps, -1, counts, &different);
+    }
+    times_put(chain, events, count, way);
+}
+
+/* --- the shared kernel ------------------------------------------------------------------------ */
+
+static void find_kernel(const struct live_chain *chain, const struct sequence_event *events,
+                        size_t count, struct funnel_scratch *scratch, struct live_way *way)
+{
+    struct funnel funnel = {.steps = chain->steps, .modes = chain->modes, .window = chain->window};
+    int64_t times[SEQUENCE_STEPS_MAX] __attribute__((uninitialized));
+    way->level = funnel_level(&funnel, events, count, scratch, times);
+    for (unsigned k = 0; k < way->level; k++)
+        way->times[k] = (uint32_t)times[k];
+    for (size_t i = count; way->level > 0 && i-- > 0;)
+        if (events[i].time == times[0] && (events[i].steps & 1) != 0) {
+            way->first = (uint32_t)i;
+            return;
+        }
+}
+
+void live_chain_find(const struct live_chain *chain, const struct sequence_event *events,
+                     const uint32_t *spoils, size_t count, struct funnel_scratch *scratch,
+                     struct live_way *ret_way)
+{
+    if (chain->any_order)
+        find_any_order(chain, events, count, ret_way);
+    else if (chain->kernel)
+        find_kernel(chain, events, count, scratch, ret_way);
+    else
+        find_ordered(chain, events, spoils, count, ret_way);
+}

@@ -1,0 +1,34 @@
+/* live_chain_int.h - one person's way through a funnel: which events make the chain that came
+ * furthest.
+ *
+ * What the kernel of sequence.h gives is a level and times. A live funnel also asks which event was
+ * the first (for its channel), and has what ClickHouse has not: steps in any order, most time
+ * between two steps, events that spoil a chain, one event for one step only. */
+#ifndef ANALYTICS_LIVE_CHAIN_INT_H
+#define ANALYTICS_LIVE_CHAIN_INT_H
+
+#include "analytics/live_int.h"
+
+struct live_chain {
+    unsigned steps;
+    unsigned modes; /* FUNNEL_… */
+    bool any_order, once;
+    uint32_t window;
+    uint32_t entry_end;            /* step 1 (in any order: the first) is before this */
+    uint32_t gaps[LIVE_STEPS_MAX]; /* most seconds after the step before; UINT32_MAX = no limit */
+    bool kernel;                   /* by funnel_level: no gaps, nothing spoils */
+};
+
+/* The chain that was found. */
+struct live_way {
+    unsigned level;                 /* steps reached, 0 = none */
+    uint32_t times[LIVE_STEPS_MAX]; /* of steps 1 … level */
+    uint32_t first;                 /* index in `events` of step 1 */
+};
+
+/* `events` hold a step, or spoil; with FUNNEL_STRICT_ORDER they are all that there are. spoils[i]
+ * bit k: an event that ends chains of k + 1 steps; NULL = none does. */
+void live_chain_find(const struct live_chain *chain, const struct sequence_event *events,
+                     const uint32_t *spoils, size_t count, struct funnel_scratch *scratch,
+                     struct live_way *ret_way);
+#endif
