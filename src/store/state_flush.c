@@ -20,6 +20,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -259,6 +260,22 @@ enum status state_flush(struct state *state, struct err *err)
 /* --- the file
  * ---------------------------------------------------------------------------------------- */
 
+/* A miss reads the file under the lock, so a page that is not in memory makes everybody wait for
+ * the disk (seen: 20 to 90 ms, where the host takes cold pages away). Costs nothing for what is
+ * there; what is not is read ahead, behind nobody's back. A file that the memory cannot hold is
+ * left to the system. */
+static void keep_in_memory(const char *path)
+{
+    struct stat file;
+    int64_t memory = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return; /* only an advice */
+    if (fstat(fd, &file) == 0 && file.st_size < memory / 4)
+        (void)posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED);
+    close(fd);
+}
+
 enum status state_checkpoint(struct state *state, bool truncate, struct err *err)
 {
     /* A connection of its own, so that it may run beside a flush. */
@@ -268,6 +285,7 @@ enum status state_checkpoint(struct state *state, bool truncate, struct err *err
         status = db_checkpoint(db, truncate, err);
     HOOK("state_checkpoint");
     db_close(db);
+    keep_in_memory(state->path);
     return status;
 }
 
