@@ -203,7 +203,6 @@ static enum status listen_at(struct server *server, const struct options *option
         .address = option_text(options, OPTION_ADDRESS),
         .port = (int)option_number(options, OPTION_PORT),
         .threads = (int)option_number(options, OPTION_THREADS),
-        .inflight_max = (size_t)option_number(options, OPTION_INFLIGHT) << 10,
         .body_limit = body_limit,
         .trusted = server->trusted,
         .handle = handle,

@@ -29,7 +29,7 @@ struct http_options {
     const char *address;      /* "127.0.0.1"; a number, IPv4 or IPv6 */
     int port;                 /* 0 = any; http_port tells */
     int threads;              /* 0 = 2 */
-    size_t inflight_max;      /* 0 = LIMIT_INFLIGHT_BYTES */
+    size_t inflight_max;      /* of bodies in hand; 0 = LIMIT_INFLIGHT_BYTES */
     unsigned connections_max; /* 0 = 8,192; fewer when the system allows fewer open files */
     int64_t header_us_max;    /* 0 = 10 s */
     int64_t body_us_max;      /* 0 = 30 s */
