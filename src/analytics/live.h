@@ -30,6 +30,7 @@
 #include "timeline/timeline.h"
 
 struct live;
+struct log; /* log/log.h */
 
 struct live_options {
     struct timeline *timeline;
@@ -37,6 +38,7 @@ struct live_options {
     const struct clock *clock; /* domain time: what "the last 30 days" are */
     const char *zone;          /* the company's; NULL = UTC */
     int threads;               /* 0 = cores */
+    struct log *log;           /* for results saved as traits; NULL = none are */
 };
 /* ST_INVALID for a zone that nobody knows. */
 MUST_USE enum status live_open(const struct live_options *options, struct live **ret_live,
@@ -50,6 +52,7 @@ struct live_run {
     const bool *cancel; /* atomic: ST_BUSY soon after it is true; NULL = never */
     void (*progress)(void *ctx, double share);
     void *ctx;
+    bool save; /* results of rfm, kmeans and clv become traits; who asks may write events */
 };
 
 /* Appends the answer. ST_NOT_FOUND with the nearest names for a report, event, property, channel or

@@ -73,6 +73,7 @@ static inline void live_want(const struct live_ask *ask, uint32_t person)
 struct live_definition {
     const char *name;
     enum status (*run)(struct live_ask *ask, struct buf *json, struct err *err);
+    bool saves; /* its results can become traits of people */
 };
 
 /* --- parts of a question (live_ask.c); errors name the member -------------------------------- */
@@ -214,4 +215,8 @@ enum status live_retention(struct live_ask *ask, struct buf *json, struct err *e
 enum status live_paths(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_cohort(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_attribution(struct live_ask *ask, struct buf *json, struct err *err);
+enum status live_rfm(struct live_ask *ask, struct buf *json, struct err *err);
+enum status live_kmeans(struct live_ask *ask, struct buf *json, struct err *err);
+enum status live_clv(struct live_ask *ask, struct buf *json, struct err *err);
+enum status live_weekly(struct live_ask *ask, struct buf *json, struct err *err);
 #endif

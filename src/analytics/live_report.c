@@ -18,6 +18,12 @@ static const struct live_definition definitions[] = {
     {"funnel", live_funnel},
     {"retention", live_retention},
     {"paths", live_paths},
+    {"cohort", live_cohort},
+    {"attribution", live_attribution},
+    {"rfm", live_rfm, .saves = true},
+    {"kmeans", live_kmeans, .saves = true},
+    {"clv", live_clv, .saves = true},
+    {"weekly", live_weekly},
 };
 #define DEFINITIONS (sizeof definitions / sizeof definitions[0])
 
@@ -153,6 +159,25 @@ static void put_after(const struct live_ask *ask, struct buf *json, int64_t star
     buf_char(json, '}');
 }
 
+/* The report comes first, for it may choose its window: the week before now, all orders. */
+static enum status answer_put(struct live_ask *ask, const struct live_definition *definition,
+                              struct buf *json, struct err *err)
+{
+    struct buf body;
+    buf_init(&body, json->max);
+    buf_char(&body, '{');
+    live_cell_prefix(ask, str_of(definition->name));
+    enum status status = definition->run(ask, &body, err);
+    put_before(ask, json, definition->name);
+    if (body.n > 1) {
+        buf_char(json, ',');
+        buf_put(json, body.p + 1, body.n - 1);
+    }
+    json->overflow = json->overflow || body.overflow;
+    buf_done(&body);
+    return status;
+}
+
 enum status live_report(struct live *live, struct str name, yyjson_val *question,
                         const struct live_run *run, struct buf *json, struct err *err)
 {
@@ -163,14 +188,14 @@ enum status live_report(struct live *live, struct str name, yyjson_val *question
     enum status status = find(name, &definition, err);
     if (status != ST_OK)
         return status;
+    if (run != NULL && run->save && !definition->saves)
+        return err_set(err, ST_INVALID, "the report %s has nothing to save as traits",
+                       definition->name);
     status = session_open(&session, live, run, question, err);
     if (status == ST_OK)
         status = live_ask_open(&session.ask, err);
-    if (status == ST_OK) {
-        live_cell_prefix(&session.ask, name);
-        put_before(&session.ask, json, definition->name);
-        status = definition->run(&session.ask, json, err);
-    }
+    if (status == ST_OK)
+        status = answer_put(&session.ask, definition, json, err);
     if (status == ST_OK) {
         put_after(&session.ask, json, started_us);
         if (json->overflow)
@@ -381,6 +406,7 @@ enum status live_people(struct live *live, struct str cell_text, struct str page
         bool has_more = page.count > shown;
         page.count = has_more ? shown : page.count;
         buf_char(json, '{');
+        json_put_member_str(json, "report", STR("people"));
         json_put_member_uint(json, "total", timeline_set_count(ask->want));
         put_moment(ask, json, "as_of", ask->now_us);
         status = people_put(ask, &page, has_more, json, err);

@@ -128,7 +128,7 @@ static inline double number(yyjson_val *object, const char *member)
 {
     yyjson_val *value = yyjson_obj_get(object, member);
     if (!yyjson_is_num(value))
-        fail_msg("%s is no number", member);
+        fail_msg("%s is no number", member == NULL ? "a member" : member);
     return yyjson_get_num(value);
 }
 

@@ -1,4 +1,4 @@
-/* live_trend.c - how much, per period: events, people, and the sum, average and quantiles of a
+/* live_trend.c - how much, per period: events, people, and the sum, mean and quantiles of a
  * number that the events carry.
  *
  * A SERIES is one event of the question at one value of the breakdown; a cell is a series in one
@@ -19,9 +19,8 @@
 #define MICROS 1000000
 #define NO_VALUE INT64_MIN
 
-enum measure { COUNT, PEOPLE, SUM, AVERAGE, P50, P90, P99 };
-static const char *const measures[] = {"count", "people", "sum", "average",
-                                       "p50",   "p90",    "p99", NULL};
+enum measure { COUNT, PEOPLE, SUM, MEAN, P50, P90, P99 };
+static const char *const measures[] = {"count", "people", "sum", "mean", "p50", "p90", "p99", NULL};
 static const char *const units[] = {"hour", "day", "week", "month", NULL};
 
 struct counted {
@@ -421,7 +420,7 @@ static double measured(const struct trend *trend, const struct counted *counted,
         return counted->people;
     case SUM:
         return (double)counted->sum / MICROS;
-    case AVERAGE:
+    case MEAN:
         return counted->valued == 0 ? NAN : (double)counted->sum / MICROS / (double)counted->valued;
     case P50:
         return quantiles->has ? quantiles->p50 : NAN;
@@ -445,7 +444,7 @@ static void put_numbers(const struct trend *trend, const struct counted *counted
         return;
     live_put_micros(json, names[SUM], counted->sum);
     json_put_member_number(
-        json, names[AVERAGE],
+        json, names[MEAN],
         counted->valued == 0 ? NAN : (double)counted->sum / MICROS / (double)counted->valued);
     if (!trend->has_quantiles)
         return;
@@ -459,12 +458,12 @@ static void put_compared(const struct trend *trend, const struct counted *now,
                          const struct quantiles *now_quantiles, const struct counted *then,
                          const struct quantiles *then_quantiles, struct buf *json)
 {
-    static const char *const names[] = {"previous_count",   "previous_people", "previous_sum",
-                                        "previous_average", "previous_p50",    "previous_p90",
+    static const char *const names[] = {"previous_count", "previous_people", "previous_sum",
+                                        "previous_mean",  "previous_p50",    "previous_p90",
                                         "previous_p99"};
     double a = measured(trend, then, then_quantiles), b = measured(trend, now, now_quantiles);
     put_numbers(trend, then, then_quantiles, names, json);
-    json_put_member_number(json, "change", a == 0 ? NAN : (b - a) / a);
+    json_put_member_number(json, "change_share", a == 0 ? NAN : (b - a) / a);
 }
 
 static void put_series(const struct live_ask *ask, const struct trend *trend, uint32_t series,

@@ -78,15 +78,15 @@ static enum status question_read(struct http_request *request, yyjson_doc **ret_
 
 /* --- reports ---------------------------------------------------------------------------------- */
 
-static void live_work(void *ctx, struct http_request *request)
+static void live_answer(struct api *api, struct http_request *request, bool save)
 {
-    struct api *api = ctx;
     struct err err;
     struct buf json;
     struct live_run run;
     yyjson_doc *doc = NULL;
     buf_init(&json, ANSWER_BYTES_MAX);
     enum status status = api_live_run(api, request, &run, &err);
+    run.save = save;
     if (status == ST_OK)
         status = question_read(request, &doc, &err);
     if (status == ST_OK)
@@ -96,9 +96,28 @@ static void live_work(void *ctx, struct http_request *request)
     api_finish(request, status, 200, &json, &err);
 }
 
+static void live_work(void *ctx, struct http_request *request)
+{
+    live_answer(ctx, request, false);
+}
+
 void api_live(void *ctx, struct http_request *request)
 {
     api_work(ctx, request, live_work);
+}
+
+/* No result is written while somebody is erased: it would bring back who is going. */
+static void live_save_work(void *ctx, struct http_request *request)
+{
+    struct api *api = ctx;
+    pthread_mutex_lock(&api->erasing);
+    live_answer(api, request, true);
+    pthread_mutex_unlock(&api->erasing);
+}
+
+void api_live_save(void *ctx, struct http_request *request)
+{
+    api_work(ctx, request, live_save_work);
 }
 
 static void people_work(void *ctx, struct http_request *request)

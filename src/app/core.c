@@ -32,6 +32,19 @@ static enum status folder_make(const char *path, struct err *err)
     return ST_OK;
 }
 
+/* The names of the folder's first files and folders, and its own: nothing in it is on the disk
+ * before they are. An earlier start may have been killed before it came here, so each start does
+ * it. */
+static enum status names_keep(struct core *core, struct err *err)
+{
+    char parent[sizeof core->data + 4];
+    snprintf(parent, sizeof parent, "%s/..", core->data);
+    enum status status = disk_sync_folder(&core->disk, core->data, err);
+    if (status != ST_OK || access(parent, R_OK) != 0) /* not ours to read: then not ours to make */
+        return status;
+    return disk_sync_folder(&core->disk, parent, err);
+}
+
 static enum status lock_take(struct core *core, struct err *err)
 {
     char path[4096];
@@ -199,6 +212,7 @@ static enum status questions_open(struct core *core, const struct options *optio
         .timeline = core->timeline,
         .warehouse = core->warehouse,
         .clock = &core->clock,
+        .log = core->log,
         .zone =
             option_text(options, OPTION_ZONE)[0] != '\0' ? option_text(options, OPTION_ZONE) : NULL,
     };
@@ -246,6 +260,8 @@ enum status core_open(struct core *core, const struct options *options, struct e
         status = journal_open(core, options, err);
     if (status == ST_OK)
         status = warehouse_and_pipeline(core, options, err);
+    if (status == ST_OK)
+        status = names_keep(core, err);
     if (status == ST_OK)
         status = questions_open(core, options, err);
     if (status != ST_OK)

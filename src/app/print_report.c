@@ -24,9 +24,9 @@
 /* Fields whose texts are words of ours, not of the data. */
 static bool is_word_field(const char *name)
 {
-    static const char *const fields[] = {"reason", "kind",     "model",     "models",  "method",
-                                         "mode",   "verdict",  "segment",   "measure", "unit",
-                                         "format", "portrait", "cac_counts"};
+    static const char *const fields[] = {
+        "reason",  "kind", "model",  "models",   "method",     "mode",   "verdict", "segment",
+        "measure", "unit", "format", "portrait", "cac_counts", "metric", "fact",    "delay"};
     for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
         if (strcmp(name, fields[i]) == 0)
             return true;
@@ -241,7 +241,7 @@ static bool is_rows(yyjson_val *value)
 static bool is_frame(const char *name)
 {
     return strcmp(name, "report") == 0 || strcmp(name, "bars") == 0 ||
-           strcmp(name, "left_out") == 0 || strcmp(name, "seconds") == 0;
+           strcmp(name, "left_out") == 0 || strcmp(name, "seconds") == 0 || is_cell(name);
 }
 
 static void lines_print(yyjson_val *object, enum language language, size_t indent)
@@ -253,8 +253,9 @@ static void lines_print(yyjson_val *object, enum language language, size_t inden
     yyjson_obj_foreach(object, i, n, key, value)
     {
         const char *name = yyjson_get_str(key);
-        if (is_frame(name) || is_rows(value) || yyjson_is_obj(value) ||
-            (yyjson_is_arr(value) && strcmp(name, "rows") == 0))
+        bool is_token = strcmp(name, "position") == 0 && yyjson_is_str(value);
+        if (is_frame(name) || is_token || is_rows(value) || yyjson_is_obj(value) ||
+            (yyjson_is_arr(value) && yyjson_arr_size(value) == 0))
             continue;
         buf_text(&table.text, text_find(language, name));
         print_table_put(&table, false);

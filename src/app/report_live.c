@@ -9,6 +9,7 @@
 
 #include "app/remote.h"
 #include "app/report.h"
+#include "base/clock.h"
 #include "base/disk.h"
 #include "base/json.h"
 
@@ -23,9 +24,12 @@ bool report_is_live(const struct options *options)
     bool always;
     if (!command_is_live(options->command, &always))
         return false;
-    return always ||
-           !option_is_set(options, options->command == COMMAND_REPORT_ATTRIBUTION ? OPTION_PATHS
-                                                                                  : OPTION_EVENTS);
+    static const enum option files[] = {OPTION_PATHS,     OPTION_EVENTS, OPTION_TRANSACTIONS,
+                                        OPTION_CUSTOMERS, OPTION_INPUT,  OPTION_SURVIVORS};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (!always && option_is_set(options, files[i]))
+            return false;
+    return true;
 }
 
 /* The member that --event is of, and that of several. */
@@ -33,7 +37,9 @@ static const char *event_member(enum command command, size_t count)
 {
     if (command == COMMAND_REPORT_ATTRIBUTION)
         return "conversion";
-    if (command == COMMAND_LIVE_COHORT)
+    if (command == COMMAND_LIVE_COHORT || command == COMMAND_LIVE_WEEKLY ||
+        command == COMMAND_REPORT_RFM || command == COMMAND_REPORT_KMEANS ||
+        command == COMMAND_REPORT_CLV)
         return "order";
     return count > 1 ? "events" : "event";
 }
@@ -242,10 +248,58 @@ static void texts_put(struct question *question, const struct options *options)
         put_name(question, "periods");
         buf_fmt(question->json, "%lld", (long long)option_number(options, OPTION_PERIODS));
     }
-    if (options->command == COMMAND_REPORT_ATTRIBUTION && option_is_set(options, OPTION_MODEL)) {
+}
+
+static void attribution_put(struct question *question, const struct options *options)
+{
+    const char *order = option_text(options, OPTION_ORDER);
+    if (option_is_set(options, OPTION_MODEL)) {
         put_name(question, "models");
         put_values(question->json, str_of(option_text(options, OPTION_MODEL)));
     }
+    if (option_is_given(options, OPTION_BY))
+        put_text(question, "by", option_text(options, OPTION_BY));
+    if (option_is_set(options, OPTION_DATA_DRIVEN)) {
+        put_name(question, "data_driven");
+        buf_text(question->json, "true");
+    }
+    if (option_is_given(options, OPTION_ORDER)) {
+        put_name(question, "order");
+        put_value(question->json, str_of(order));
+    }
+    if (option_is_given(options, OPTION_HALF_LIFE)) {
+        put_name(question, "half_life");
+        buf_fmt(question->json, "%lld",
+                (long long)(option_duration_us(options, OPTION_HALF_LIFE) / US_PER_S));
+    }
+    if (option_is_given(options, OPTION_WEIGHTS)) {
+        put_name(question, "position");
+        put_values(question->json, str_of(option_text(options, OPTION_WEIGHTS)));
+    }
+}
+
+/* rfm, kmeans, clv, weekly. */
+static void customers_put(struct question *question, const struct options *options)
+{
+    static const struct {
+        enum option option;
+        const char *member;
+    } numbers[] = {
+        {OPTION_K, "k"},           {OPTION_SEED, "seed"},       {OPTION_BINS, "bins"},
+        {OPTION_CUT_STEP, "step"}, {OPTION_HORIZON, "horizon"}, {OPTION_DISCOUNT, "discount"}};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        if (option_is_given(options, numbers[i].option)) {
+            put_name(question, numbers[i].member);
+            put_value(question->json, str_of(option_text(options, numbers[i].option)));
+        }
+    if (option_is_set(options, OPTION_CLEAN)) {
+        put_name(question, "clean");
+        buf_text(question->json, "true");
+    }
+    if (options->command == COMMAND_REPORT_CLV && option_is_given(options, OPTION_MODEL))
+        put_text(question, "model", option_text(options, OPTION_MODEL));
+    if (options->command == COMMAND_LIVE_WEEKLY)
+        put_text(question, "lang", options->language == LANGUAGE_ZH ? "zh" : "en");
 }
 
 static enum status start_put(struct question *question, const struct options *options,
@@ -254,9 +308,9 @@ static enum status start_put(struct question *question, const struct options *op
     static const struct {
         enum option option;
         const char *member;
-    } events[] = {{OPTION_START, "start"}, {OPTION_RETURN, "return"}};
+    } events[] = {{OPTION_START, "start"}, {OPTION_END, "end"}, {OPTION_RETURN, "return"}};
     enum status status = ST_OK;
-    for (size_t i = 0; i < 2 && status == ST_OK; i++) {
+    for (size_t i = 0; i < sizeof events / sizeof events[0] && status == ST_OK; i++) {
         if (!option_is_given(options, events[i].option))
             continue;
         put_name(question, events[i].member);
@@ -326,6 +380,14 @@ enum status report_question(const struct options *options, struct buf *json, str
     if (status == ST_OK) {
         texts_put(&question, options);
         breakdown_put(&question, options);
+        if (options->command == COMMAND_REPORT_ATTRIBUTION)
+            attribution_put(&question, options);
+        else
+            customers_put(&question, options);
+        if (option_is_given(options, OPTION_COST)) {
+            put_name(&question, "costs");
+            status = report_costs(options, json, err);
+        }
         base_put(&question, yyjson_doc_get_root(base));
     }
     buf_char(json, '}');
@@ -350,6 +412,7 @@ static enum status ask(const struct options *options, struct http_client *client
     } else {
         buf_text(&path, "/api/v1/reports/");
         buf_text(&path, option_command(options) + strlen("report "));
+        buf_text(&path, option_is_set(options, OPTION_SAVE) ? "/save" : "");
         status = report_question(options, &body, err);
     }
     remote_query(&path, "after", option_text(options, OPTION_AFTER));
@@ -358,6 +421,24 @@ static enum status ask(const struct options *options, struct http_client *client
                              answer, err);
     buf_done(&path);
     buf_done(&body);
+    return status;
+}
+
+/* The weekly page is its text; all numbers are in --json, a row per figure in --csv. */
+static bool is_for_eyes(const struct options *options)
+{
+    return !option_is_set(options, OPTION_JSON) && !option_is_set(options, OPTION_CSV) &&
+           option_text(options, OPTION_PEOPLE)[0] == '\0';
+}
+
+static enum status page_show(struct str answer, struct err *err)
+{
+    yyjson_doc *doc = NULL;
+    enum status status = json_parse(NULL, answer, &doc, err);
+    struct str text = json_member_str(yyjson_doc_get_root(doc), "text");
+    if (status == ST_OK)
+        printf(STR_FMT, STR_ARG(text));
+    yyjson_doc_free(doc);
     return status;
 }
 
@@ -370,7 +451,9 @@ enum status report_live(const struct options *options, struct err *err)
         return status;
     buf_init(&answer, ANSWER_BYTES_MAX);
     status = ask(options, client, &answer, err);
-    if (status == ST_OK)
+    if (status == ST_OK && options->command == COMMAND_LIVE_WEEKLY && is_for_eyes(options))
+        status = page_show(buf_view(&answer), err);
+    else if (status == ST_OK)
         status = report_show(options, buf_view(&answer), err);
     buf_done(&answer);
     http_client_free(client);

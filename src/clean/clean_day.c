@@ -80,6 +80,14 @@ enum status clean_day_begin(struct clean_dedup *dedup, struct clean_day *day, st
     return disk_write_at(dedup->disk, day->fd, &header, sizeof header, 0, err);
 }
 
+enum status clean_day_make(struct clean_dedup *dedup, uint32_t day, const char *path,
+                           struct err *err)
+{
+    struct header header = header_of(day);
+    struct str bytes = {(const char *)&header, sizeof header};
+    return disk_write_file(dedup->disk, path, bytes, err);
+}
+
 enum status clean_day_write(struct clean_dedup *dedup, struct clean_day *day, struct err *err)
 {
     if (day->pending.n == 0)

@@ -177,22 +177,49 @@ static enum status folder_tidy(struct clean_dedup *dedup, const struct lengths *
 
 /* --- erased ids ------------------------------------------------------------------------------- */
 
-static enum status buried_load(struct clean_dedup *dedup, struct err *err)
+/* Made whole and under its name at once: no later sync is of the folder, and a power cut between
+ * would leave a file that is not ours. */
+static enum status buried_open(struct clean_dedup *dedup, int *ret_fd, uint64_t *ret_size,
+                               struct err *err)
 {
     char path[4096];
+    CHECK((size_t)snprintf(path, sizeof path, "%s/erased.keys", dedup->folder) < sizeof path);
+    enum status status = disk_open(dedup->disk, path, O_RDWR, ret_fd, err);
+    if (status == ST_NOT_FOUND) {
+        status = clean_day_make(dedup, BURIED_DAY, path, err);
+        if (status == ST_OK)
+            status = disk_open(dedup->disk, path, O_RDWR, ret_fd, err);
+    }
+    return status == ST_OK ? disk_size(dedup->disk, *ret_fd, ret_size, err) : status;
+}
+
+/* The keys up to the first empty one. An append that a power cut met may have left sectors empty or
+ * a key unfinished; what follows was not yet promised. */
+static enum status buried_count(struct clean_dedup *dedup, int fd, uint64_t size,
+                                uint64_t *ret_count, struct err *err)
+{
+    struct hash128 keys[256];
+    const size_t many = sizeof keys / sizeof keys[0];
+    size_t whole = many;
+    for (uint64_t at = CLEAN_KEYS_HEADER_BYTES; whole == many && at < size; at += sizeof keys) {
+        size_t n = 0;
+        enum status status = disk_read_at(dedup->disk, fd, keys, sizeof keys, at, &n, err);
+        if (status != ST_OK)
+            return status;
+        for (whole = 0; whole < n / sizeof keys[0] && !hash128_is_zero(keys[whole]);)
+            whole++;
+        *ret_count += whole;
+    }
+    return ST_OK;
+}
+
+static enum status buried_load(struct clean_dedup *dedup, struct err *err)
+{
     uint64_t size = 0;
     struct clean_day *file = clean_day_new(BURIED_DAY, 0);
-    CHECK((size_t)snprintf(path, sizeof path, "%s/erased.keys", dedup->folder) < sizeof path);
-    enum status status = disk_open(dedup->disk, path, O_RDWR | O_CREAT, &file->fd, err);
+    enum status status = buried_open(dedup, &file->fd, &size, err);
     if (status == ST_OK)
-        status = disk_size(dedup->disk, file->fd, &size, err);
-    if (status == ST_OK && size < CLEAN_KEYS_HEADER_BYTES) {
-        status = clean_day_begin(dedup, file, err);
-        size = CLEAN_KEYS_HEADER_BYTES;
-    }
-    file->count = size > CLEAN_KEYS_HEADER_BYTES
-                      ? (size - CLEAN_KEYS_HEADER_BYTES) / CLEAN_KEY_BYTES
-                      : 0; /* a torn last key is cut: its erase was not yet promised */
+        status = buried_count(dedup, file->fd, size, &file->count, err);
     if (status == ST_OK)
         status = clean_day_cut(dedup, file, err);
     if (status == ST_OK)

@@ -9,9 +9,10 @@
 
 #define DEDUP_LOCKS 64
 #define DEDUP_GRACE_DAYS 3 /* files outlive the window by this: an older snapshot still opens */
-#define DEDUP_PART_IDS UINT64_C(4000000)    /* of a day in memory: 100 MB */
-#define DEDUP_PENDING_MAX UINT64_C(8000000) /* ids that ought to leave memory before a sync waits  \
-                                             */
+#define DEDUP_PART_IDS UINT64_C(4000000) /* of a day in memory: 100 MB */
+#define DEDUP_PENDING_MAX                                                                          \
+    UINT64_C(8000000) /* ids that ought to leave memory before a sync waits                        \
+                       */
 #define DEDUP_LENGTHS_BYTES ((size_t)16 << 10) /* 256 parts of at most 40 characters */
 
 /* One received day that is remembered, or a part of one that has very many ids. */
@@ -72,6 +73,9 @@ static inline struct clean_day_count clean_day_is(const struct clean_day *day)
 /* Write the header of a new file that is open. */
 MUST_USE enum status clean_day_begin(struct clean_dedup *dedup, struct clean_day *day,
                                      struct err *err);
+/* The same as a whole new file, on the disk with its name. */
+MUST_USE enum status clean_day_make(struct clean_dedup *dedup, uint32_t day, const char *path,
+                                    struct err *err);
 /* Write what is pending; makes the file when it is new. */
 MUST_USE enum status clean_day_write(struct clean_dedup *dedup, struct clean_day *day,
                                      struct err *err);

@@ -426,6 +426,30 @@ static void erased_ids_stay_known_over_a_rebuild(void **state)
     assert_known(f, 5, 8, true);
 }
 
+/* Behind the last sync a power cut may leave sectors empty, later ones whole, and a key unfinished.
+ */
+static void an_erase_that_a_power_cut_tore_leaves_the_ids_before_it(void **state)
+{
+    struct fixture *f = *state;
+    char path[256];
+    struct hash128 torn[66] = {{0}};
+    assert_int_equal(clean_dedup_bury(f->dedup, (struct hash128[]){key_of(5)}, 1, NULL), ST_OK);
+    torn[64] = key_of(6); /* of the next sector */
+    snprintf(path, sizeof path, "%s/erased.keys", f->folder);
+    int fd = open(path, O_WRONLY | O_APPEND);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, torn, 65 * sizeof *torn + 7), 65 * sizeof *torn + 7);
+    close(fd);
+    restart(f, STR(""));
+    assert_known(f, 5, 6, true);
+    assert_known(f, 6, 7, false);
+    assert_int_equal(clean_dedup_bury(f->dedup, (struct hash128[]){key_of(7)}, 1, NULL), ST_OK);
+    restart(f, STR(""));
+    assert_known(f, 5, 6, true);
+    assert_known(f, 6, 7, false);
+    assert_known(f, 7, 8, true);
+}
+
 /* --- the parts -------------------------------------------------------------------------------- */
 
 static void a_set_holds_what_a_naive_one_holds(void **state)
@@ -661,6 +685,7 @@ int main(void)
         RULE(a_full_disk_is_told_and_passes),
         RULE(a_merge_that_fails_anywhere_changes_no_answer),
         RULE(erased_ids_stay_known_over_a_rebuild),
+        RULE(an_erase_that_a_power_cut_tore_leaves_the_ids_before_it),
         cmocka_unit_test(a_set_holds_what_a_naive_one_holds),
         RULE(a_day_in_parts_answers_like_a_whole_one),
         RULE(parts_leave_with_their_day),

@@ -117,6 +117,8 @@ static enum status snapshot_make(struct pipeline *pipeline, uint64_t position, s
         return err_set(err, ST_IO, "could not make %s: %s", folder, strerror(errno));
     snapshot_path(pipeline, position, path);
     enum status status = state_snapshot(pipeline->state, path, err);
+    if (status == ST_OK) /* of the folder's own name, before the journal is cut */
+        status = disk_sync_folder(pipeline->options.disk, pipeline->options.data, err);
     if (status != ST_OK)
         return status;
     size_t count = snapshots_list(folder, have, 16);

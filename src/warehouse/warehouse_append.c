@@ -334,11 +334,19 @@ static enum status meta_append(struct warehouse *warehouse, const struct file *f
                             words, 1, params, 3, err);
 }
 
+/* After that the commit is as durable as the engine says. */
+static void log_keep(struct warehouse *warehouse, struct file *file)
+{
+    struct err err;
+    if (wal_keep(warehouse, file, &err) != ST_OK)
+        fatal("the warehouse cannot go on: %s", err.message);
+}
+
 /* One transaction. Whatever fails, it is rolled back and the rows stay for the next attempt. */
 static enum status rows_commit(struct warehouse *warehouse, uint64_t position, int64_t received_us,
                                struct err *err)
 {
-    const struct file *file = &warehouse->files[warehouse->files_count - 1];
+    struct file *file = &warehouse->files[warehouse->files_count - 1];
     uint64_t tail = warehouse->overrides_tail;
     overrides_fill(warehouse);
     enum status status = engine_run(warehouse->writer, "BEGIN", NULL, 0, err);
@@ -352,6 +360,7 @@ static enum status rows_commit(struct warehouse *warehouse, uint64_t position, i
     if (status == ST_OK)
         status = engine_run(warehouse->writer, "COMMIT", NULL, 0, err);
     if (status == ST_OK) {
+        log_keep(warehouse, file);
         HOOK("warehouse_commit_after");
         warehouse->overrides_tail = tail;
         return ST_OK;
@@ -432,7 +441,7 @@ static enum status repair(struct warehouse *warehouse, struct err *err)
 {
     uint64_t stored = 0;
     if (warehouse->files_count > 0) {
-        const struct file *file = &warehouse->files[warehouse->files_count - 1];
+        struct file *file = &warehouse->files[warehouse->files_count - 1];
         const struct sql_word words[] = {{"F", file->alias}};
         static const char read[] = "SELECT max(position) FROM @F@.meta";
         enum status status =
@@ -449,6 +458,7 @@ static enum status repair(struct warehouse *warehouse, struct err *err)
         }
         if (status != ST_OK)
             return err_set(err, ST_BUSY, "could not reopen %s after a failed commit", file->name);
+        log_keep(warehouse, file);
     }
     CHECK(stored >= warehouse->position);
     __atomic_store_n(&warehouse->position, stored, __ATOMIC_RELEASE);

@@ -39,6 +39,8 @@ struct file {
     unsigned version; /* 1, then one more per rewrite */
     char name[32];    /* "2026-11.duckdb", "2026-11.v2.duckdb" */
     char alias[24];   /* "m2026_11", "m2026_11_v2" */
+    /* The engine's log beside it, when its name was last known to be durable; 0 = not known. */
+    uint64_t wal_inode, wal_size;
 };
 
 /* Rows of one table that wait for the commit: DuckDB's own chunks, filled in place. */
@@ -183,6 +185,15 @@ enum status manifest_write(struct warehouse *warehouse, struct err *err);
 /* What a crash left: files that no manifest names, spilled data. */
 enum status leftovers_delete(struct warehouse *warehouse, struct err *err);
 enum status file_delete(struct warehouse *warehouse, const struct file *file, struct err *err);
+
+/* --- warehouse_wal.c: the engine's log after a power cut -------------------------------------- */
+
+/* Before a file is opened: nothing is read of its log that a power cut could still take back. */
+enum status wal_sync(struct warehouse *warehouse, const struct file *file, struct err *err);
+/* After a commit: the name of the log that it went to is on the disk, too. */
+enum status wal_keep(struct warehouse *warehouse, struct file *file, struct err *err);
+/* The engine could not replay a log and says why: true if it was cut and is worth another try. */
+bool wal_cut(struct warehouse *warehouse, const struct file *file, const char *message);
 
 /* --- warehouse_file.c: tables and views ------------------------------------------------------- */
 

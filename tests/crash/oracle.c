@@ -1,8 +1,8 @@
 /* oracle.c - the client that judges: it knows what it sent and what was acknowledged, and nobody
  * can talk it out of it.
  *
- *   oracle --server HEZOU --data DIR --journal FILE [--kills N] [--points FILE] [--seed N]
- * [--ready-ms 2000]
+ *   oracle --server HEZOU --data DIR --journal FILE [--kills N] [--points FILE] [--cuts N --library
+ * FILE] [--disk FOLDER] [--seed N] [--ready-ms 2000]
  *
  * Four clients send batches of 1, 10 or 100 events through the Segment door and our own while the
  * server is killed with SIGKILL at random moments, during recovery too. A batch without an answer
@@ -13,7 +13,10 @@
  * Then it compares, twice: when all is acknowledged, and once more after it has sent EVERYTHING
  * again (which finds ids that the deduplication forgot). Each acknowledged event is there exactly
  * once; no other is; each person's counter and the report's total agree. With --points the server
- * is started with CRASH_AT=name:1 and must die there by itself; a comparison follows each.
+ * is started with CRASH_AT=name:1 and must die there by itself; a comparison follows each. With
+ * --cuts its power is cut (powercut.c) in place of kills, and with --points and --library at them,
+ * with --kills and --disk FOLDER that of the disk beneath DIR (blockcut); DIR.image is a copy of
+ * what the last cut left.
  *
  * Exit: 0 all holds, 1 a promise was broken (each said on stdout), 2 the test itself could not be
  * run. */
@@ -35,6 +38,7 @@
 #include <yyjson.h>
 
 #include "call.h"
+#include "cut.h"
 
 #define CLIENTS 4
 #define OWN_DOOR "/api/v1/batch"
@@ -62,8 +66,8 @@ struct client {
 };
 
 struct options {
-    const char *server, *data, *journal, *points;
-    int kills, ready_ms;
+    const char *server, *data, *journal, *points, *library, *disk;
+    int kills, cuts, ready_ms;
     uint64_t seed;
 };
 
@@ -73,14 +77,17 @@ static _Atomic bool paused, stopping;
 static int port, journal_fd;
 static pthread_mutex_t journal_lock = PTHREAD_MUTEX_INITIALIZER;
 static pid_t server = -1;
+static int server_status; /* once it has ended */
+static struct cut next_cut;
 static char owner[300], key[512], token[128];
 static struct {
     bool asked;              /* to be erased */
     uint32_t below[CLIENTS]; /* acknowledged before that: must be gone, and stay away */
     uint32_t until[CLIENTS]; /* sent before the server was up again: gone or there once */
 } erased[USERS];
-static int erasures;    /* asked for */
-static int days_passed; /* by the virtual clock, which the journal's time follows and keeps */
+static int erasures;      /* asked for */
+static int erasures_told; /* of those, by a command that came to its end: only power cuts count */
+static int days_passed;   /* by the virtual clock, which the journal's time follows and keeps */
 static int violations, ready_ms_most;
 
 static int64_t now_ms(void)
@@ -114,7 +121,7 @@ __attribute__((format(printf, 1, 2), noreturn)) static void give_up(const char *
     va_end(args);
     if (server > 0)
         kill(server, SIGKILL);
-    exit(2);
+    exit(violations > 0 ? 1 : 2);
 }
 
 /* A server that does not come back by itself has broken a promise: no test can go on, and no bug
@@ -308,12 +315,17 @@ static void start_server(const char *crash_at, const char *data, const char *clo
     server = fork();
     if (server < 0)
         give_up("could not fork: %s", strerror(errno));
-    if (server > 0)
+    if (server > 0) {
+        if (next_cut.library != NULL)
+            cut_parent(&next_cut);
         return;
+    }
     int null = open("/dev/null", O_RDONLY);
     dup2(null, 0);
     if (crash_at != NULL)
         setenv("CRASH_AT", crash_at, 1);
+    if (next_cut.library != NULL)
+        cut_child(&next_cut, data);
     execl(options.server, options.server, "serve", "--data", data, "--port", port_text, "--clock",
           clock, (char *)NULL);
     perror(options.server);
@@ -323,19 +335,17 @@ static void start_server(const char *crash_at, const char *data, const char *clo
 /* True while it runs; reaps it when it has ended. */
 static bool is_running(void)
 {
-    int status;
-    if (server > 0 && waitpid(server, &status, WNOHANG) == server)
+    if (server > 0 && waitpid(server, &server_status, WNOHANG) == server)
         server = -1;
     return server > 0;
 }
 
 static void kill_server(int signal)
 {
-    int status;
     if (server <= 0)
         return;
     kill(server, signal);
-    waitpid(server, &status, 0);
+    waitpid(server, &server_status, 0);
     server = -1;
 }
 
@@ -551,7 +561,8 @@ static void check_erasures(struct call *call)
         return;
     yyjson_doc *doc = ask(call, "GET", "/api/v1/erasures", NULL);
     yyjson_val *one, *list = yyjson_obj_get(yyjson_doc_get_root(doc), "erasures");
-    if (yyjson_arr_size(list) != (size_t)erasures)
+    size_t least = (size_t)(options.cuts > 0 ? erasures_told : erasures);
+    if (yyjson_arr_size(list) < least || yyjson_arr_size(list) > (size_t)erasures)
         violation("the ledger has %zu erasures, %d were begun", yyjson_arr_size(list), erasures);
     yyjson_arr_iter iter = yyjson_arr_iter_with(list);
     while ((one = yyjson_arr_iter_next(&iter)) != NULL) {
@@ -609,7 +620,18 @@ static void send_all_again(void)
     call_done(&call);
 }
 
-/* --- the two tests ---------------------------------------------------------------------------- */
+/* --- the tests -------------------------------------------------------------------------------- */
+
+/* With --disk the power of the disk goes first, so that the server never knows. */
+static void end_life(void)
+{
+    fflush(stdout);
+    if (options.disk != NULL && !cut_disk("cut", options.disk))
+        give_up("could not cut the disk's power");
+    kill_server(SIGKILL);
+    if (options.disk != NULL && !cut_disk("again", options.disk))
+        give_up("could not mount the disk again");
+}
 
 /* F1. Half of the lives are counted from the start, so that recovery is cut too. */
 static void run_kills(uint64_t *random)
@@ -631,7 +653,7 @@ static void run_kills(uint64_t *random)
         rest_ms(life);
         if (!is_running())
             broken("the server ended by itself");
-        kill_server(SIGKILL);
+        end_life();
         printf("kill %d: %lld ms after %s, %llu acknowledged\n", i, (long long)life,
                took >= 0 ? "it was ready" : "its start", (unsigned long long)acked_total());
     }
@@ -674,8 +696,9 @@ static pid_t run_command(char *words)
     return child;
 }
 
-/* The first event of a data directory; its answer may be cut, that is the point. */
-static void send_first(const char *data)
+/* The first event of a data directory; its answer may be cut, that is the point. True if it was
+ * acknowledged. */
+static bool send_first(const char *data)
 {
     static const char body[] = "{\"events\":[{\"message_id\":\"first\",\"name\":\"Product Viewed\","
                                "\"identifiers\":{\"user_id\":\"u1\"}}]}";
@@ -683,8 +706,35 @@ static void send_first(const char *data)
     struct call call;
     read_owner(data, secret, sizeof secret);
     call_init(&call, port);
-    call_send(&call, "POST", OWN_DOOR, secret, body, sizeof body - 1);
+    int code = call_send(&call, "POST", OWN_DOOR, secret, body, sizeof body - 1);
     call_done(&call);
+    return code >= 200 && code < 300;
+}
+
+/* With --library it is the power that goes at a named point. */
+static void point_plan(void)
+{
+    static uint64_t random;
+    if (options.library == NULL)
+        return;
+    if (random == 0)
+        random = options.seed;
+    cut_plan(&next_cut, options.library, draw(&random));
+    next_cut.at[0] = '\0';
+}
+
+static void point_told(const char *name, const char *data)
+{
+    char report[4096];
+    if (options.library == NULL)
+        return;
+    uint64_t seed = next_cut.seed;
+    if (!cut_told(&next_cut, server_status, report, sizeof report))
+        violation("the server ended by itself before %s", name);
+    else if (!cut_keep(data, options.data))
+        give_up("could not copy what the cut left");
+    printf("cut at %s: image %llu: %s\n", name, (unsigned long long)seed, report);
+    fflush(stdout);
 }
 
 /* A point that only the first start or the first event of a data directory passes: die there, and
@@ -694,6 +744,7 @@ static void crash_fresh(const char *name, const char *at)
     char data[4096];
     snprintf(data, sizeof data, "%s.%s", options.data, name);
     int64_t started = now_ms();
+    point_plan();
     start_server(at, data, "system");
     if (wait_ready(started, POINT_WAIT_MS) >= 0)
         send_first(data);
@@ -702,6 +753,7 @@ static void crash_fresh(const char *name, const char *at)
     if (server > 0)
         violation("point %s was not reached by a first start", name);
     kill_server(SIGKILL);
+    point_told(name, data);
     started = now_ms();
     start_server(NULL, data, "system");
     if (wait_ready(started, POINT_WAIT_MS) < 0)
@@ -761,6 +813,7 @@ static void crash_at(const char *name, char *command)
         crash_fresh(name, at);
         return;
     }
+    point_plan();
     start_server(at, options.data, days ? "virtual" : "system");
     pid_t child = -1;
     if (command == NULL || wait_ready(started, POINT_WAIT_MS) >= 0)
@@ -772,6 +825,7 @@ static void crash_at(const char *name, char *command)
         violation("point %s was not reached within %d ms", name, POINT_WAIT_MS);
         kill_server(SIGKILL);
     }
+    point_told(name, options.data);
     if (child > 0) {
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
@@ -822,6 +876,153 @@ static void run_points(void)
     printf("%d points\n", count);
 }
 
+/* --- power cuts ------------------------------------------------------------------------------- */
+
+/* The power goes, now if it did not go by itself. */
+static void power_off(int number, const char *data, const char *when)
+{
+    char report[4096];
+    uint64_t seed = next_cut.seed;
+    int64_t started = now_ms();
+    if (is_running())
+        cut_now(&next_cut);
+    while (is_running() && now_ms() - started < 20000)
+        rest_ms(2);
+    kill_server(SIGKILL);
+    if (!cut_told(&next_cut, server_status, report, sizeof report))
+        broken("the server ended by itself");
+    if (!cut_keep(data, options.data))
+        give_up("could not copy what the cut left");
+    printf("cut %d: image %llu, %s %s, %llu acknowledged: %s\n", number, (unsigned long long)seed,
+           next_cut.at[0] != '\0' ? next_cut.at : "by the clock", when,
+           (unsigned long long)acked_total(), report);
+    fflush(stdout);
+}
+
+/* It was acknowledged and is there, once, sooner or later. */
+static void find_first(const char *data)
+{
+    static const char sql[] =
+        "{\"sql\":\"SELECT count(*) FROM events WHERE message_id = 'first'\"}";
+    char secret[300];
+    struct call call;
+    int code = 0, count = -1;
+    read_owner(data, secret, sizeof secret);
+    call_init(&call, port);
+    for (int tries = 0; tries < 100 && count <= 0; tries++) {
+        rest_ms(tries == 0 ? 0 : 50);
+        code = call_send(&call, "POST", "/api/v1/sql", secret, sql, sizeof sql - 1);
+        const char *rows = code == 200 ? strstr(call.body, "\"rows\":[[") : NULL;
+        count = rows == NULL ? -1 : (int)strtol(rows + 9, NULL, 10);
+    }
+    if (count != 1)
+        violation("the first event was acknowledged and is there %d times (code %d)", count, code);
+    call_done(&call);
+}
+
+/* The power goes in the first seconds of a data directory, which then still can be begun. */
+static void cut_fresh(int number, uint64_t x)
+{
+    char data[4096];
+    snprintf(data, sizeof data, "%s.fresh", options.data);
+    if (!cut_clear(data))
+        give_up("could not remove %s", data);
+    int64_t started = now_ms(), life = 20 + (int64_t)(x % 300);
+    cut_plan(&next_cut, options.library, x);
+    snprintf(next_cut.at, sizeof next_cut.at, "%s:%u", x % 2 == 0 ? "sync" : "name",
+             (unsigned)(x >> 8) % 40 + 1);
+    start_server(NULL, data, "system");
+    bool told = wait_ready(started, 60000) >= 0 && send_first(data);
+    for (started = now_ms(); is_running() && now_ms() - started < life;)
+        rest_ms(5);
+    power_off(number, data, "in a first start");
+    started = now_ms();
+    start_server(NULL, data, "system");
+    if (wait_ready(started, 60000) < 0)
+        broken("no first start after a cut in one");
+    if (told)
+        find_first(data);
+    else if (!send_first(data))
+        violation("the server takes no event after a cut in its first start");
+    kill_server(SIGKILL);
+}
+
+/* An erase beside the load. When it was cut off nobody knows whether it was begun, so it is asked
+ * for once more at the next start, and then it must be done. */
+static pid_t erase_run(int user)
+{
+    char words[64];
+    snprintf(words, sizeof words, "erase user_id:u%04d --yes", user);
+    return run_command(words);
+}
+
+static bool erase_ended(pid_t child, bool wait)
+{
+    int status = 1;
+    if (!wait)
+        rest_ms(20); /* for an answer that is on its way */
+    if (waitpid(child, &status, wait ? 0 : WNOHANG) != child) {
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+    erasures_told += status == 0;
+    return status == 0;
+}
+
+/* All that was acknowledged is there, and all that is erased is not. */
+static void after_a_cut(int *unsure)
+{
+    start_ready();
+    if (*unsure >= 0)
+        erase_ended(erase_run(*unsure), true);
+    *unsure = -1;
+    pause_clients();
+    erased_until_now();
+    compare("after the cut");
+    paused = false;
+    kill_server(SIGKILL);
+}
+
+/* F5. As F1, but what was not synced may be lost, whole or in parts. Half of the lives are counted
+ * from the start, so that recovery is cut too; in the others all that was acknowledged is looked
+ * for first. In the second half somebody is being erased. */
+static void run_cuts(uint64_t *random)
+{
+    int unsure = -1;
+    for (int i = 1; i <= options.cuts && violations == 0; i++)
+        cut_fresh(i, draw(random));
+    paused = false;
+    for (int i = 1; i <= options.cuts && violations == 0; i++) {
+        uint64_t x = draw(random);
+        int64_t life = 20 + (int64_t)(x % 1481);
+        bool whole = (x >> 32) % 2 == 0;
+        int took = -1;
+        pid_t erase = -1;
+        if (whole && i > 1)
+            after_a_cut(&unsure);
+        cut_plan(&next_cut, options.library, draw(random));
+        int64_t started = now_ms();
+        start_server(NULL, options.data, "system");
+        if (whole)
+            took = wait_ready(started, 60000);
+        if (took >= 0 && i > options.cuts / 2)
+            erase = erase_run(unsure = USERS - 1 - i % 100);
+        int64_t until = now_ms() + life;
+        while (is_running() && now_ms() < until)
+            rest_ms(5);
+        power_off(i, options.data, took >= 0 ? "after it was ready" : "in its start");
+        if (erase > 0 && erase_ended(erase, false))
+            unsure = -1;
+    }
+    if (violations > 0)
+        return;
+    after_a_cut(&unsure);
+    start_ready();
+    pause_clients();
+    send_all_again();
+    compare("after everything was sent again");
+}
+
 static int free_port(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
@@ -840,7 +1041,8 @@ static void read_options(int argc, char **argv)
     static const struct option longs[] = {
         {"server", 1, NULL, 's'},   {"data", 1, NULL, 'd'},   {"journal", 1, NULL, 'j'},
         {"kills", 1, NULL, 'k'},    {"points", 1, NULL, 'p'}, {"seed", 1, NULL, 'S'},
-        {"ready-ms", 1, NULL, 'r'}, {NULL, 0, NULL, 0},
+        {"ready-ms", 1, NULL, 'r'}, {"cuts", 1, NULL, 'c'},   {"library", 1, NULL, 'l'},
+        {"disk", 1, NULL, 'D'},     {NULL, 0, NULL, 0},
     };
     int option;
     while ((option = getopt_long(argc, argv, "", longs, NULL)) != -1) {
@@ -856,6 +1058,15 @@ static void read_options(int argc, char **argv)
             break;
         case 'p':
             options.points = optarg;
+            break;
+        case 'c':
+            options.cuts = (int)strtol(optarg, NULL, 10);
+            break;
+        case 'D':
+            options.disk = optarg;
+            break;
+        case 'l':
+            options.library = optarg;
             break;
         case 'k':
             options.kills = (int)strtol(optarg, NULL, 10);
@@ -883,11 +1094,13 @@ int main(int argc, char **argv)
     if (journal_fd < 0)
         give_up("could not open %s: %s", options.journal, strerror(errno));
     printf("seed %llu, %s\n", (unsigned long long)options.seed,
-           options.points != NULL ? "named points" : "random kills");
+           options.points != NULL ? "named points"
+           : options.cuts > 0     ? "power cuts"
+                                  : "random kills");
     start_ready();
     make_source();
     kill_server(SIGKILL);
-    paused = options.points != NULL;
+    paused = options.points != NULL || options.cuts > 0;
     for (int i = 0; i < CLIENTS; i++) {
         clients[i].id = i;
         clients[i].random = options.seed * CLIENTS + (uint64_t)i + 1000;
@@ -901,6 +1114,8 @@ int main(int argc, char **argv)
         give_up("could not start the flusher");
     if (options.points != NULL)
         run_points();
+    else if (options.cuts > 0)
+        run_cuts(&random);
     else
         run_kills(&random);
     stopping = true;

@@ -161,7 +161,7 @@ const rows = [
   ['k-means: a feature that is not there', 'report kmeans --k 1 --features a,z --input {file}', 'a\n1\n', 1, /no column for z; it has: a/],
   ['k-means: a feature twice', 'report kmeans --k 1 --features a,a --input {file}', 'a\n1\n', 1, /feature a is named twice/],
   ['k-means: all rows equal', 'report kmeans --k 2 --standardize zscore --input {file} --json', 'a\n5\n5\n5\n', 0, /"inertia":0,.*"empty_clusters":1/],
-  ['RFM: no file', 'report rfm', '', 1, /report rfm needs the option --transactions FILE/],
+  ['RFM: no file is of live people, and no server runs', 'report rfm --data {folder}', '', 5, /no server runs on this data directory/],
   ['RFM: both files', 'report rfm --transactions {file} --customers {file}', 'a\n', 1, /--transactions and --customers exclude each other/],
   ['RFM: no rows', 'report rfm --transactions {file}', 'id,date,Price\n', 1, /there is no customer/],
   ['RFM: one column', 'report rfm --transactions {file}', 'id\n1\n', 1, /no column for time; it has: id/],
