@@ -334,7 +334,8 @@ static void paths_make(struct question *question)
     put(json, "}");
     buf_fmt(
         sql,
-        "WITH e AS (SELECT person, i, t, %s AS node, (%s) AS a, lag(t) OVER o AS was FROM ev WHERE name <> '' AND "
+        "WITH e AS (SELECT person, i, t, %s AS node, (%s) AS a, lag(t) OVER o AS was FROM ev WHERE "
+        "name <> '' AND "
         "%s AND t >= %lld AND t < %lld WINDOW o AS (PARTITION BY person ORDER BY i)), "
         "g AS (SELECT *, sum((was IS NULL OR t - was > %d)::INT) OVER (PARTITION BY person ORDER "
         "BY "

@@ -13,6 +13,7 @@
 
 #define RING 8192 /* events that a duplicate may repeat; a power of two */
 #define NAMES 8
+#define SHORT_NAMES 40
 #define KINDS 3 /* user alone, anonymous alone, both */
 #define WAITING                                                                                    \
     65536 /* anonymous ids that were seen alone and are not merged yet; a power of two */
@@ -40,6 +41,11 @@ struct generate {
     uint64_t waiting_head, waiting_tail;
     struct generate_event ring[RING];
     struct text texts[NAMES][KINDS];
+
+    /* Short events. */
+    unsigned days; /* 0 = the long ones */
+    uint64_t events;
+    float zipf[SHORT_NAMES];
 };
 
 static void *allocate(size_t size)
@@ -207,8 +213,14 @@ static void make_identifiers(struct generate *generate, struct generate_event *e
         event->anonymous = event->user;
 }
 
+static void short_next(struct generate *generate, struct generate_event *event);
+
 void generate_next(struct generate *generate, struct generate_event *ret_event)
 {
+    if (generate->days != 0) {
+        short_next(generate, ret_event);
+        return;
+    }
     uint64_t x = draw(generate), number = generate->next++;
     if (x % 100 == 0 && number >= RING) {
         *ret_event = generate->ring[(x >> 32) % RING];
@@ -244,8 +256,81 @@ static void put_time(char *out, int64_t time_ms)
     put_digits(out + 20, (uint64_t)(time_ms % 1000), 3);
 }
 
+/* --- short events ----------------------------------------------------------------------------- */
+
+void generate_make_short(struct generate *generate, unsigned days, uint64_t events)
+{
+    float sum = 0, so_far = 0;
+    generate->days = days;
+    generate->events = events;
+    for (int i = 0; i < SHORT_NAMES; i++)
+        sum += 1.0F / (float)(i + 1);
+    for (int i = 0; i < SHORT_NAMES; i++)
+        generate->zipf[i] = so_far += 1.0F / (float)(i + 1) / sum;
+}
+
+size_t generate_bytes(const struct generate *generate)
+{
+    return generate->days == 0 ? GENERATE_EVENT_BYTES : GENERATE_SHORT_BYTES;
+}
+
+/* Of ten persons the first three have a device beside their user id; the first of their events that
+ * has both makes the two one. */
+static void short_next(struct generate *generate, struct generate_event *event)
+{
+    uint64_t x = draw(generate), number = generate->next++;
+    int64_t span_ms = (int64_t)generate->days * 86400000;
+    float u = (float)(x >> 40) / (float)0x1000000;
+    *event = (struct generate_event){.number = number};
+    while (event->name + 1 < SHORT_NAMES && u > generate->zipf[event->name])
+        event->name++;
+    event->user = (uint32_t)(((draw(generate) >> 32) * generate->persons) >> 32) + 1;
+    if (event->user % 10 < 3) {
+        uint64_t way = x % 4; /* the device alone, both, the user alone */
+        event->anonymous = way < 2 ? event->user : 0;
+        if (way == 0)
+            event->user = 0;
+    }
+    event->late = (x >> 8) % 100 == 0;
+    event->time_ms = generate->start_ms - span_ms +
+                     (int64_t)((double)number / (double)generate->events * (double)span_ms) -
+                     (event->late ? 3600000 : 0);
+    event->product = (uint32_t)((x >> 16) % 4);
+}
+
+/* Blanks fill it up to one length. */
+static void short_write(const struct generate_event *event, char *out)
+{
+    static const char *const channels[] = {"server", "mobile", "browser"};
+    static _Thread_local char time[24];
+    char bytes[GENERATE_SHORT_BYTES + 64], ids[48];
+    int n = 0;
+    put_time(time, event->time_ms);
+    time[19] = 'Z';
+    if (event->user != 0)
+        n += snprintf(ids, sizeof ids, ",\"userId\":\"u%u\"", event->user);
+    if (event->anonymous != 0)
+        snprintf(ids + n, sizeof ids - (size_t)n, ",\"anonymousId\":\"a%u\"",
+                 (unsigned)event->anonymous);
+    n = snprintf(
+        bytes, sizeof bytes,
+        "{\"type\":\"track\",\"event\":\"e%02u\",\"messageId\":\"%llx\",\"channel\":\"%s\","
+        "\"timestamp\":\"%.20s\"%s,\"properties\":{\"p\":\"%u\"}",
+        event->name, (unsigned long long)event->number, channels[event->number % 3], time, ids,
+        event->product);
+    if (n < 0 || n >= GENERATE_SHORT_BYTES)
+        abort();
+    memset(out, ' ', GENERATE_SHORT_BYTES);
+    memcpy(out, bytes, (size_t)n);
+    out[GENERATE_SHORT_BYTES - 1] = '}';
+}
+
 void generate_write(const struct generate *generate, const struct generate_event *event, char *out)
 {
+    if (generate->days != 0) {
+        short_write(event, out);
+        return;
+    }
     unsigned kind = event->user == 0 ? 1 : event->anonymous == 0 ? 0 : 2;
     const struct text *text = &generate->texts[event->name][kind];
     memcpy(out, text->bytes, GENERATE_EVENT_BYTES);

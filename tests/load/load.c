@@ -5,12 +5,13 @@
  * [--seconds S] load single --key K …                    one event per POST load read   --bearer K
  * --rate R …        profiles of known persons, open loop
  *
- * Events come from generate.h and are the same for the same --seed; --skip N starts after the first
- * N of them. A batch that is refused (503, 429) or cut is sent again with the same message ids,
- * after Retry-After; so every event ends up acknowledged, or the program says why not. With --rate
- * each request has a time at which it is due, and its latency counts from then: a server that
- * stalls cannot hide the requests that it kept from being sent. Without, it counts from the first
- * byte sent. The result is one JSON object on stdout. */
+ * Events come from generate.h (--short-days N: its short ones, over N days) and are the same for
+ * the same --seed; --skip N starts after the first N of them. A batch that is refused (503, 429) or
+ * cut is sent again with the same message ids, after Retry-After; so every event ends up
+ * acknowledged, or the program says why not. With --rate each request has a time at which it is
+ * due, and its latency counts from then: a server that stalls cannot hide the requests that it kept
+ * from being sent. Without, it counts from the first byte sent. The result is one JSON object on
+ * stdout. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
@@ -47,7 +48,7 @@ struct connection {
 struct options {
     enum mode mode;
     int port, connections;
-    uint32_t batch, persons;
+    uint32_t batch, persons, short_days;
     uint64_t events, skip, seed;
     double rate, seconds;
     const char *key, *bearer, *path;
@@ -151,7 +152,7 @@ static void make_post(struct connection *connection)
     if (options.events - issued < count)
         count = (uint32_t)(options.events - issued);
     size_t body =
-        (size_t)count * (GENERATE_EVENT_BYTES + 1) - 1 + (options.mode == MODE_SINGLE ? 0 : 12);
+        (size_t)count * (generate_bytes(generate) + 1) - 1 + (options.mode == MODE_SINGLE ? 0 : 12);
     snprintf(length, sizeof length, "%zu\r\n\r\n", body);
     out = put(put(out, head_start), length);
     if (options.mode == MODE_BATCH)
@@ -160,7 +161,7 @@ static void make_post(struct connection *connection)
         struct generate_event event;
         generate_next(generate, &event);
         generate_write(generate, &event, out);
-        out += GENERATE_EVENT_BYTES;
+        out += generate_bytes(generate);
         if (i + 1 < count)
             *out++ = ',';
     }
@@ -467,6 +468,9 @@ static void set_option(int option, const char *text)
     case 'B':
         options.bearer = text;
         return;
+    case 'd':
+        options.short_days = (uint32_t)strtoul(text, NULL, 10);
+        return;
     case 'u':
         options.path = text;
         return;
@@ -478,11 +482,13 @@ static void set_option(int option, const char *text)
 static void read_options(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"port", 1, NULL, 'p'},  {"connections", 1, NULL, 'c'}, {"events", 1, NULL, 'n'},
-        {"batch", 1, NULL, 'b'}, {"persons", 1, NULL, 'P'},     {"seed", 1, NULL, 's'},
-        {"skip", 1, NULL, 'S'},  {"rate", 1, NULL, 'r'},        {"seconds", 1, NULL, 't'},
-        {"key", 1, NULL, 'k'},   {"bearer", 1, NULL, 'B'},      {"path", 1, NULL, 'u'},
-        {NULL, 0, NULL, 0},
+        {"port", 1, NULL, 'p'},       {"connections", 1, NULL, 'c'},
+        {"events", 1, NULL, 'n'},     {"batch", 1, NULL, 'b'},
+        {"persons", 1, NULL, 'P'},    {"seed", 1, NULL, 's'},
+        {"skip", 1, NULL, 'S'},       {"rate", 1, NULL, 'r'},
+        {"seconds", 1, NULL, 't'},    {"key", 1, NULL, 'k'},
+        {"bearer", 1, NULL, 'B'},     {"path", 1, NULL, 'u'},
+        {"short-days", 1, NULL, 'd'}, {NULL, 0, NULL, 0},
     };
     static const char *const modes[] = {"batch", "single", "read"};
     int mode = 0, option;
@@ -506,6 +512,8 @@ int main(int argc, char **argv)
 {
     read_options(argc, argv);
     generate = generate_new(options.seed, options.persons, meter_now_us(CLOCK_REALTIME) / 1000);
+    if (options.short_days > 0)
+        generate_make_short(generate, options.short_days, options.skip + options.events);
     for (uint64_t i = 0; i < options.skip; i++) {
         struct generate_event event;
         generate_next(generate, &event);
