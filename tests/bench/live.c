@@ -331,7 +331,7 @@ int main(int argc, char **argv)
     char folder[512], exports[512];
     if (argc < 2)
         fatal("live_bench DATA [ROUNDS]");
-    struct bench bench = {.rounds = argc > 2 ? atoi(argv[2]) : 5};
+    struct bench bench = {.rounds = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 5};
     disk_init(&disk);
     clock_init_system(&bench.clock);
     snprintf(folder, sizeof folder, "%s/warehouse", argv[1]);

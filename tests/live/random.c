@@ -12,6 +12,7 @@
 #include <duckdb.h>
 #include <math.h>
 #include <stdarg.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -275,9 +276,17 @@ static void report_compare(struct test *test)
     buf_done(&json);
 }
 
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    (void)st;
+    (void)type;
+    (void)ftw;
+    return remove(path);
+}
+
 static void history(struct test *test, unsigned number, unsigned reports)
 {
-    char folder[256], remove[300];
+    char folder[256];
     const char *where = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%s/hezou-live-XXXXXX", where == NULL ? "/tmp" : where);
     if (mkdtemp(folder) == NULL)
@@ -290,8 +299,7 @@ static void history(struct test *test, unsigned number, unsigned reports)
             report_compare(test);
     }
     world_close(&test->world);
-    snprintf(remove, sizeof remove, "rm -rf '%s'", folder);
-    if (system(remove) != 0)
+    if (nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS) != 0)
         fatal("could not remove %s", folder);
 }
 
