@@ -277,7 +277,7 @@ static void report_compare(struct test *test)
 
 static void history(struct test *test, unsigned number, unsigned reports)
 {
-    char folder[256], remove[300];
+    char folder[256];
     const char *where = getenv("TMPDIR");
     snprintf(folder, sizeof folder, "%s/hezou-live-XXXXXX", where == NULL ? "/tmp" : where);
     if (mkdtemp(folder) == NULL)
@@ -290,8 +290,13 @@ static void history(struct test *test, unsigned number, unsigned reports)
             report_compare(test);
     }
     world_close(&test->world);
-    snprintf(remove, sizeof remove, "rm -rf '%s'", folder);
-    if (system(remove) != 0)
+    char *const remove[] = {"rm", "-rf", folder, NULL};
+    pid_t child = fork();
+    if (child == 0) {
+        execvp("rm", remove);
+        _exit(1);
+    }
+    if (waitpid(child, NULL, 0) != child)
         fatal("could not remove %s", folder);
 }
 
