@@ -40,7 +40,7 @@ bench: build # the table of figures; 10 minutes and more, two idle cores
 	$(test_deps)
 	EVENTS=$(EVENTS) tests/bench/run; code=$$?; tests/bench/reports || code=1; EVENTS=$(LIVE_EVENTS) tests/bench/live && exit $$code
 
-bench-data: build # the history of tests/bench/live, once: LIVE_EVENTS events through the road; a quarter of an hour and 20 GB
+bench-data: build # the history of tests/bench/live, once: LIVE_EVENTS events through the road; a quarter of an hour and 11 GB
 	$(test_deps)
 	EVENTS=$(LIVE_EVENTS) tests/bench/live_data
 

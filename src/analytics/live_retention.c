@@ -269,6 +269,7 @@ static void retention_each(const struct live_ask *ask, const struct timeline_run
     uint32_t next = 0; /* where `period` ends; 0 = none yet */
     size_t count = retention->all ? run->count : candidates(worker, run);
     bool first_only = retention->cohort_kind == FIRST, has_started = false;
+    bool short_row = first_only && !retention->unbounded;
     for (size_t c = 0; c < count; c++) {
         uint32_t i = retention->all ? (uint32_t)c : worker->at[c], time = run->time[i];
         if (time >= retention->end_s || (time < ask->from_s && (!first_only || has_started)))
@@ -284,6 +285,8 @@ static void retention_each(const struct live_ask *ask, const struct timeline_run
             period = period_of(retention, time);
             next = period == periods ? UINT32_MAX : borders[period + 1];
         }
+        if (short_row && starts > 0 && period - worker->starts[0].period >= retention->columns)
+            break; /* all that follows is beyond this person's last column */
         if ((bits & HAS_START) != 0 && time < ask->to_s && !(first_only && has_started) &&
             (starts == 0 || worker->starts[starts - 1].period != period)) {
             worker->starts[starts++] = (struct mark){(uint32_t)period, i};
