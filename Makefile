@@ -3,11 +3,12 @@ ARGS ?=
 N ?= 20
 SECONDS ?= 60
 EVENTS ?= 10000000
+LIVE_EVENTS ?= 50000000
 release = build/release/src/app/hezou
 
 test_deps = tools/install tests && tools/fetch
 
-.PHONY: build deps run test golden crash fuzz bench nightly asan tsan format docs
+.PHONY: build deps run test golden crash fuzz bench bench-data nightly asan tsan format docs
 build: deps # what a user runs: build/release/src/app/hezou
 	test -f build/release/build.ninja || meson setup build/release --buildtype=release
 	ninja -C build/release
@@ -37,7 +38,11 @@ fuzz:
 
 bench: build # the table of figures; 10 minutes and more, two idle cores
 	$(test_deps)
-	EVENTS=$(EVENTS) tests/bench/run; code=$$?; tests/bench/reports && exit $$code
+	EVENTS=$(EVENTS) tests/bench/run; code=$$?; tests/bench/reports || code=1; EVENTS=$(LIVE_EVENTS) tests/bench/live && exit $$code
+
+bench-data: build # the history of tests/bench/live, once: LIVE_EVENTS events through the road; a quarter of an hour and 11 GB
+	$(test_deps)
+	EVENTS=$(LIVE_EVENTS) tests/bench/live_data
 
 nightly: # long runs, and make test in a bare Debian 12 (root, network)
 	$(test_deps)

@@ -22,6 +22,7 @@
 #define PERIODS_MAX 366
 #define CELLS_MAX ((size_t)400000)
 #define CODES 65536
+#define GUESS_BITS 14
 #define HAS_START 1
 #define HAS_RETURN 2
 
@@ -36,11 +37,12 @@ struct retention_ask {
     size_t columns; /* period 0 included */
     uint32_t *borders;
     size_t cohorts, periods;
-    uint32_t end_s; /* what is read: before this */
+    uint32_t end_s;  /* what is read: before this */
+    uint16_t *guess; /* by 2^14 seconds after the first border: the period of their first one */
 
     struct sequence_set set;
-    bool all;
-    uint8_t *bits; /* [65,536] by code; also what merges keep */
+    bool all, filtered; /* some event has conditions */
+    uint8_t *bits;      /* [65,536] by code; also what merges keep */
 
     uint64_t want_cohort, want_period; /* cohort = cohorts: all finished ones; period = columns: the
                                           cohort itself */
@@ -74,6 +76,19 @@ static enum status bool_member(const struct live_ask *ask, const char *member, b
     return ST_OK;
 }
 
+static void guesses_make(struct live_ask *ask, struct retention_ask *retention)
+{
+    const uint32_t *borders = retention->borders;
+    size_t count = ((borders[retention->periods] - borders[0]) >> GUESS_BITS) + 1, period = 0;
+    retention->guess = ARENA_ARRAY(ask->arena, uint16_t, count);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t time = borders[0] + ((uint64_t)i << GUESS_BITS);
+        while (period + 1 < retention->periods && time >= borders[period + 1])
+            period++;
+        retention->guess[i] = (uint16_t)period;
+    }
+}
+
 /* Periods of the cohorts, and as many after the last as there are columns. */
 static enum status borders_make(struct live_ask *ask, struct retention_ask *retention,
                                 struct err *err)
@@ -90,6 +105,7 @@ static enum status borders_make(struct live_ask *ask, struct retention_ask *rete
         return status;
     if (retention->periods > retention->cohorts + retention->columns - 1)
         retention->periods = retention->cohorts + retention->columns - 1;
+    guesses_make(ask, retention);
     retention->end_s = retention->borders[retention->periods];
     if (retention->unbounded)
         retention->end_s = UINT32_MAX;
@@ -124,6 +140,8 @@ static enum status events_parse(struct live_ask *ask, struct retention_ask *rete
         status = live_ask_event(ask, "return", &retention->back, err);
     if (status != ST_OK)
         return status;
+    retention->filtered =
+        ask->filters_count + retention->start.filters_count + retention->back.filters_count > 0;
     sequence_set_init(&retention->set);
     retention->bits = ARENA_ARRAY(ask->arena, uint8_t, CODES);
     code_add(retention, &retention->start, HAS_START);
@@ -162,11 +180,11 @@ static enum status retention_parse(struct live_ask *ask, struct retention_ask *r
 /* --- counting --------------------------------------------------------------------------------- */
 
 /* What of event i counts: HAS_START, HAS_RETURN. */
-static unsigned bits_of(const struct live_ask *ask, const struct retention_ask *retention,
-                        const struct timeline_run *run, uint32_t i)
+static inline unsigned bits_of(const struct live_ask *ask, const struct retention_ask *retention,
+                               const struct timeline_run *run, uint32_t i)
 {
     unsigned bits = retention->bits[timeline_code(run, i)];
-    if (ask->filters_count + retention->start.filters_count + retention->back.filters_count == 0)
+    if (!retention->filtered)
         return bits;
     if (!live_filters_hold(ask, ask->filters, ask->filters_count, run, i))
         return 0;
@@ -232,14 +250,26 @@ static size_t candidates(struct worker *worker, const struct timeline_run *run)
                : sequence_find_u16(&retention->set, run->code16, run->count, worker->at);
 }
 
+/* Periods are longer than a guess's span: at most one step on. `periods` = beyond all columns. */
+static inline size_t period_of(const struct retention_ask *retention, uint32_t time)
+{
+    const uint32_t *borders = retention->borders;
+    if (time >= borders[retention->periods])
+        return retention->periods;
+    size_t period = retention->guess[(time - borders[0]) >> GUESS_BITS];
+    return period + (time >= borders[period + 1]);
+}
+
 static void retention_each(const struct live_ask *ask, const struct timeline_run *run, void *ctx)
 {
     struct worker *worker = ctx;
     const struct retention_ask *retention = worker->retention;
     const uint32_t *borders = retention->borders;
     size_t starts = 0, returns = 0, period = 0, periods = retention->periods;
+    uint32_t next = 0; /* where `period` ends; 0 = none yet */
     size_t count = retention->all ? run->count : candidates(worker, run);
     bool first_only = retention->cohort_kind == FIRST, has_started = false;
+    bool short_row = first_only && !retention->unbounded;
     for (size_t c = 0; c < count; c++) {
         uint32_t i = retention->all ? (uint32_t)c : worker->at[c], time = run->time[i];
         if (time >= retention->end_s || (time < ask->from_s && (!first_only || has_started)))
@@ -251,10 +281,12 @@ static void retention_each(const struct live_ask *ask, const struct timeline_run
                 return; /* their first start was before the window */
             continue;
         }
-        if (time >= borders[periods])
-            period = periods; /* beyond all columns */
-        else
-            period = live_period_of(borders, periods, time, period);
+        if (time >= next) { /* most events lie in the period of the one before */
+            period = period_of(retention, time);
+            next = period == periods ? UINT32_MAX : borders[period + 1];
+        }
+        if (short_row && starts > 0 && period - worker->starts[0].period >= retention->columns)
+            break; /* all that follows is beyond this person's last column */
         if ((bits & HAS_START) != 0 && time < ask->to_s && !(first_only && has_started) &&
             (starts == 0 || worker->starts[starts - 1].period != period)) {
             worker->starts[starts++] = (struct mark){(uint32_t)period, i};
