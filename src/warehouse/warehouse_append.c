@@ -16,6 +16,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <time.h>
 
 #include "base/arena.h"
@@ -23,6 +24,7 @@
 #include "base/hook.h"
 
 #define CHUNKS_KEPT 8                          /* enough for a commit of 10,000 rows */
+#define ROOM_BYTES (UINT64_C(8) << 20)         /* a commit and the checkpoint behind it */
 #define AMOUNT_MAX INT64_C(999999999999999999) /* of DECIMAL(18,6) */
 
 static const struct {
@@ -361,6 +363,7 @@ static enum status rows_commit(struct warehouse *warehouse, uint64_t position, i
         status = engine_run(warehouse->writer, "COMMIT", NULL, 0, err);
     if (status == ST_OK) {
         log_keep(warehouse, file);
+        warehouse->full = false;
         HOOK("warehouse_commit_after");
         warehouse->overrides_tail = tail;
         return ST_OK;
@@ -369,6 +372,7 @@ static enum status rows_commit(struct warehouse *warehouse, uint64_t position, i
     enum status rolled_back = engine_run(warehouse->writer, "ROLLBACK", NULL, 0, &ignored);
     (void)rolled_back;
     warehouse->broken = true;
+    warehouse->full = status == ST_BUSY;
     warehouse->invalidated = strstr(err->message, "invalidated") != NULL;
     return status;
 }
@@ -466,6 +470,15 @@ static enum status repair(struct warehouse *warehouse, struct err *err)
     return ST_OK;
 }
 
+/* Each attempt on a full disk costs the readers the file until it is attached anew, so another one
+ * waits until there is room. What cannot be asked is tried. */
+static bool has_room(const struct warehouse *warehouse)
+{
+    struct statvfs disk;
+    return !warehouse->full || statvfs(warehouse->folder, &disk) != 0 ||
+           (uint64_t)disk.f_bavail * disk.f_frsize >= ROOM_BYTES;
+}
+
 static enum status commit_locked(struct warehouse *warehouse, uint64_t position,
                                  int64_t received_us, struct err *err)
 {
@@ -474,6 +487,8 @@ static enum status commit_locked(struct warehouse *warehouse, uint64_t position,
     enum status status = warehouse->broken ? repair(warehouse, err) : ST_OK;
     if (status != ST_OK || position <= warehouse->position)
         return status;
+    if (!has_room(warehouse))
+        return err_set(err, ST_BUSY, "could not write the warehouse: the disk is full");
     size_t count = warehouse->files_count;
     if (count == 0 || strcmp(warehouse->files[count - 1].month, month) < 0)
         status = roll_over(warehouse, month, err);

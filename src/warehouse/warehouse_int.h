@@ -100,6 +100,7 @@ struct warehouse {
     size_t files_count;
     bool broken;      /* a commit failed: look at the file before the next one */
     bool invalidated; /* and the engine has given the file up */
+    bool full;        /* the last commit met a full disk */
     uint64_t overrides_tail;
     uint64_t events, commits;
     int64_t commit_last_us;
