@@ -25,7 +25,7 @@ enum status report_file(const struct options *options, enum option file,
     const char *delimiter = option_text(options, OPTION_DELIMITER);
     if (strcmp(delimiter, "tab") == 0)
         delimiter = "\t";
-    if (!option_is_set(options, file))
+    if (!option_is_given(options, file)) /* the default of --data is a folder */
         return err_set(err, ST_INVALID, "%s %s %s FILE", option_command(options),
                        text_in(options->language, TEXT_NEEDS_OPTION), option_name(file));
     if (delimiter[0] != '\0' && delimiter[1] != '\0')

@@ -14,7 +14,7 @@ enum status report_experiment(const struct options *options, struct buf *json, s
     bool counts = option_is_set(options, OPTION_COUNTS),
          stats = option_is_set(options, OPTION_STATS);
     bool relative = option_is_set(options, OPTION_RELATIVE);
-    struct table_options file;
+    struct table_options file = {0};
     struct experiment_report_options experiment = {
         .counts = option_text(options, OPTION_COUNTS),
         .stats = option_text(options, OPTION_STATS),
@@ -40,15 +40,11 @@ enum status report_experiment(const struct options *options, struct buf *json, s
     if (relative && experiment.absolute)
         return err_set(err, ST_INVALID, "%s and %s exclude each other",
                        option_name(OPTION_RELATIVE), option_name(OPTION_ABSOLUTE));
-    enum status status = report_file(options, OPTION_DATA, &file, err);
-    if (status != ST_OK)
-        return status;
+    if (!counts && report_file(options, stats ? OPTION_STATS : OPTION_DATA, &file, err) != ST_OK)
+        return err_hint(err, err->status, "--data FILE, --counts or --stats FILE");
     experiment.data = file.path, experiment.columns = file.columns;
     experiment.delimiter = file.delimiter;
-    status = experiment_report(&experiment, json, err);
-    if (status == ST_NOT_FOUND && strcmp(file.path, "data") == 0) /* nobody named it */
-        return err_hint(err, status, "--data FILE, --counts or --stats FILE");
-    return status;
+    return experiment_report(&experiment, json, err);
 }
 
 enum status report_power(const struct options *options, struct buf *json, struct err *err)
