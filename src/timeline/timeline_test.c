@@ -129,7 +129,9 @@ static void above_the_limit_the_newest_are_complete(void **state)
     timeline_scan_close(scan);
     assert_int_equal(kept, kept_days * per_day);
     assert_int_equal(view->events, kept);
-    assert_int_equal(stats.dropped, (days - kept_days) * per_day);
+    /* Whole days; more than the view knows when the next trim was decided since it was opened. */
+    assert_true(stats.dropped >= (days - kept_days) * per_day);
+    assert_int_equal(stats.dropped % per_day, 0);
     timeline_view_close(view);
     timeline_close(timeline);
 }
