@@ -7,9 +7,9 @@
 
 #include "base/check.h"
 
-/* A little, and no more: the kernel's own locks (the address space's, above all) know no priorities,
- * and a thread that waits long for the processor while it holds one stops everybody. At 10, profile
- * reads beside 30,000 events/s had a p99 of 78 ms, at 3 one of 21. */
+/* A little, and no more: the kernel's own locks (the address space's, above all) know no
+ * priorities, and a thread that waits long for the processor while it holds one stops everybody.
+ * At 10, profile reads beside 30,000 events/s had a p99 of 78 ms, at 3 one of 21. */
 #define BACKGROUND_NICE 3
 
 void thread_background(void)
