@@ -36,21 +36,16 @@ async function exactly_once(server, name, book) {
 
 let server = await new Server().start(['--inflight-kb', '32']); // a batch and a half: also where a sanitizer slows the door
 const crowd = bookkeeping();
-const until = performance.now() + 4000;
+const patience = performance.now() + 120e3;
 await each(Array.from({ length: 256 }, (_, w) => w), 256, async (w) => {
-  for (let i = 0; performance.now() < until && i < 40; i++)
-    if (await batch(server, crowd, `w${w}-${i}`, 10, 2000) === 503) await pause(50 + w % 100); // sooner than it was asked to
+  for (let i = 0; i < 3; i++)
+    while (await batch(server, crowd, `w${w}-${i}`, 10, 2000) === 503 && performance.now() < patience) await pause(50 + w % 100); // sooner than it was asked to
 });
 story.check('256 writers: some are refused', crowd.refused.length > 0, `${crowd.stored.length} stored`);
 story.check('each with Retry-After', crowd.retry_after === crowd.refused.length / 10, `${crowd.retry_after} of ${crowd.refused.length / 10}`);
-story.check('and most are not', crowd.stored.length > crowd.refused.length / 4, `${crowd.stored.length} stored, ${crowd.refused.length} refused`);
+story.is('and all who ask again are taken', crowd.stored.length, 256 * 3 * 10);
 story.is('no other answer', crowd.bad.slice(0, 3), []);
 await exactly_once(server, 'in flight', crowd);
-const again = bookkeeping();
-await each([...new Set(crowd.refused.map((id) => id.replace(/-\d+$/, '')))].slice(0, 200), 1, (prefix) => batch(server, again, prefix, 10, 2000));
-story.is('the refused come back one after the other and are taken', [again.refused.length, again.bad.length], [0, 0]);
-crowd.stored.push(...again.stored);
-await exactly_once(server, 'in flight, again', crowd);
 story.is('nothing is in flight any more', [(await metrics(server)).hezou_journal_inflight_bytes, (await metrics(server)).hezou_http_inflight_bytes], [0, 0]);
 // Refused for ever it would never get in; when nothing else waits it is taken, and whole.
 const huge = bookkeeping();
