@@ -301,6 +301,12 @@ bool timeline_base_step(struct timeline *timeline, int64_t us);
 /* From the warehouse's rows before `cut`. ST_… leaves the timeline empty. */
 MUST_USE enum status timeline_rebuild(struct timeline *timeline, uint64_t cut, struct err *err);
 
+/* --- timeline_extract.c ----------------------------------------------------------------------- */
+
+/* All names and origins below `cut`, and how many events the names have. */
+MUST_USE enum status timeline_extract_names(struct timeline *timeline, uint64_t cut,
+                                            struct err *err);
+
 /* --- timeline_postings.c ---------------------------------------------------------------------- */
 
 /* Per code the runs that have it, ascending. */
@@ -334,6 +340,7 @@ struct retired {
 
 struct timeline {
     struct timeline_options options;
+    const struct timeline_extract *extract; /* of one question: no keeper; NULL = the usual one */
     struct names names;
     int threads;
 
@@ -393,4 +400,6 @@ struct timeline {
 };
 
 size_t timeline_bytes(const struct timeline *timeline);
+/* Without a keeper: whoever made it is the only one to change it. */
+struct timeline *timeline_new(const struct timeline_options *options);
 #endif

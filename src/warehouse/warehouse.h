@@ -117,23 +117,48 @@ struct warehouse_columns {
     const uint64_t *amount_valid;              /* a bit per row; NULL = every row has an amount */
     const uint32_t *name, *channel, *campaign; /* of events */
     const uint32_t *value;                     /* of properties */
+    const uint64_t *events;                    /* of kinds: how many */
     const struct str *texts;
     uint32_t texts_count;
 };
 /* False: no more. */
 typedef bool warehouse_columns_each(void *ctx, const struct warehouse_columns *columns);
+/* Of events of which only one is to be known, the first one: of each visitor (name, channel and
+ * campaign are empty then), of each visitor and name (channel and campaign are empty), of each
+ * visitor, name, channel and campaign. None has an amount. */
+enum warehouse_first {
+    WAREHOUSE_EVERY,
+    WAREHOUSE_OF_VISITOR,
+    WAREHOUSE_OF_NAME,
+    WAREHOUSE_OF_KIND
+};
 struct warehouse_span {
     uint64_t position_from, position_below;
-    int64_t time_from_us; /* 0 = all */
+    int64_t time_from_us, time_below_us; /* 0 = all */
+    const struct str *names; /* of events, NULL = all; at most WAREHOUSE_NAMES_MAX … */
+    size_t names_count;
+    bool but_names; /* … or all names but these */
+    enum warehouse_first first;
+    /* Asked every 20 ms by another thread: the stream ends soon after it says true, with ST_IO. */
+    bool (*stop)(void *ctx);
+    void *stop_ctx;
 };
+#define WAREHOUSE_NAMES_MAX 64
 /* Any thread; disjoint spans side by side. What is committed meanwhile inside the span may be in it
  * or not. */
 MUST_USE enum status warehouse_stream_events(struct warehouse *warehouse,
                                              const struct warehouse_span *span,
                                              warehouse_columns_each *each, void *ctx,
                                              struct err *err);
+/* Every pair of event name and origin (channel, campaign) below `position_below`, in the order in
+ * which they first came; of `span` only that and `stop` count. */
+MUST_USE enum status warehouse_stream_kinds(struct warehouse *warehouse,
+                                            const struct warehouse_span *span,
+                                            warehouse_columns_each *each, void *ctx,
+                                            struct err *err);
 /* The events that have this property (a member of `properties`) as text, number or truth value;
- * `event` = only those of this name, empty = all. */
+ * `event` = only those of this name, empty = all. Of `span` positions, `time_from_us` and `stop`
+ * count. */
 MUST_USE enum status warehouse_stream_property(struct warehouse *warehouse,
                                                const struct warehouse_span *span, struct str event,
                                                struct str property, warehouse_columns_each *each,
@@ -143,6 +168,15 @@ typedef void warehouse_owners_each(void *ctx, size_t count, const uint64_t *visi
                                    const uint64_t *persons);
 MUST_USE enum status warehouse_stream_owners(struct warehouse *warehouse,
                                              warehouse_owners_each *each, void *ctx,
+                                             struct err *err);
+
+/* Every person (as it is now) who has an event below `position_below`: their last event, and how
+ * many events lie in the times of `span`. */
+typedef void warehouse_people_each(void *ctx, size_t count, const uint64_t *persons,
+                                   const int64_t *last_us, const uint64_t *events);
+MUST_USE enum status warehouse_stream_people(struct warehouse *warehouse,
+                                             const struct warehouse_span *span,
+                                             warehouse_people_each *each, void *ctx,
                                              struct err *err);
 
 /* Positions of every journal record of these visitors, malloc'd for the caller. */
@@ -156,6 +190,10 @@ MUST_USE enum status warehouse_positions_of(struct warehouse *warehouse, const u
 MUST_USE enum status warehouse_erase(struct warehouse *warehouse, const uint64_t *visitors,
                                      size_t count, const uint64_t *extra_positions,
                                      size_t extra_count, struct err *err);
+/* The visitors that were erased, or are being erased, since the warehouse was opened. A stream that
+ * began before the erase may still have some of their rows. `each` must call nothing of here. */
+typedef void warehouse_erased_each(void *ctx, size_t count, const uint64_t *visitors);
+void warehouse_erased(struct warehouse *warehouse, warehouse_erased_each *each, void *ctx);
 
 /* Parquet (zstd), one folder per day of event time, under a fresh folder of export_folder; its name
  * is returned in `folder`. Dates "YYYY-MM-DD", inclusive; empty = open. */
