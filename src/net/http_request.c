@@ -130,11 +130,6 @@ void http_body_drop(struct http_request *request)
     http_inflight_release(request);
 }
 
-struct str http_remote(struct http_request *request)
-{
-    return str_of(request->connection->remote);
-}
-
 struct arena *http_arena(struct http_request *request)
 {
     return &request->arena;

@@ -217,11 +217,6 @@ void db_bind_borrowed(struct db_stmt *stmt, int n, struct str bytes)
     bind_bytes(stmt, n, bytes, SQLITE_STATIC);
 }
 
-void db_bind_null(struct db_stmt *stmt, int n)
-{
-    CHECK(sqlite3_bind_null(stmt->stmt, param(stmt, n)) == SQLITE_OK);
-}
-
 void db_reset(struct db_stmt *stmt)
 {
     (void)sqlite3_reset(stmt->stmt); /* repeats the last step's error, which was reported then */
@@ -265,11 +260,6 @@ struct str db_str(struct db_stmt *stmt, int column)
         sqlite3_column_blob(stmt->stmt, column); /* a text's bytes are UTF-8 as they are */
     return p == NULL ? (struct str){"", 0}
                      : (struct str){p, (size_t)sqlite3_column_bytes(stmt->stmt, column)};
-}
-
-bool db_is_null(struct db_stmt *stmt, int column)
-{
-    return sqlite3_column_type(stmt->stmt, column) == SQLITE_NULL;
 }
 
 bool db_in_transaction(const struct db *db)
