@@ -228,8 +228,9 @@ static enum status ask(struct segment *segment, const char *sql, const struct st
     buf_init(&json, ANSWER_BYTES_MAX);
     enum status status =
         warehouse_query(segment->options.warehouse, sql, params, params_count, &json, err);
-    if (status == ST_OK && json.overflow)
-        status = err_set(err, ST_TOO_LARGE, "the list is larger than %zu bytes", ANSWER_BYTES_MAX);
+    if (status == ST_TOO_LARGE)
+        err_set(err, status, "the list is too large: its members take more than %zu bytes",
+                ANSWER_BYTES_MAX);
     if (status == ST_OK)
         status = json_parse(NULL, buf_view(&json), &doc, err);
     buf_done(&json);
