@@ -262,6 +262,11 @@ struct str db_str(struct db_stmt *stmt, int column)
                      : (struct str){p, (size_t)sqlite3_column_bytes(stmt->stmt, column)};
 }
 
+bool db_is_null(struct db_stmt *stmt, int column)
+{
+    return sqlite3_column_type(stmt->stmt, column) == SQLITE_NULL;
+}
+
 bool db_in_transaction(const struct db *db)
 {
     return sqlite3_get_autocommit(db->sqlite) == 0;

@@ -48,6 +48,7 @@ void db_reset(struct db_stmt *stmt);
 int64_t db_int(struct db_stmt *stmt, int column);
 /* Borrowed until the next step or reset. */
 struct str db_str(struct db_stmt *stmt, int column);
+bool db_is_null(struct db_stmt *stmt, int column);
 
 /* A named query, as tools/embed makes it from src/x/sql/x.sql: `x_queries` ends with a NULL name.
  */

@@ -93,7 +93,7 @@ static void parameters_are_bound_by_their_number_not_their_place(void **unused)
     struct db *db = open_db();
     struct err err;
     bool row = false;
-    struct db_stmt *stmt = db_prepare(db, "SELECT $2, $1, $2, $2 IS NULL");
+    struct db_stmt *stmt = db_prepare(db, "SELECT $2, $1, $2, $3");
     db_bind_str(stmt, 2, STR("second"));
     db_bind_int(stmt, 1, 1);
     assert_int_equal(db_step(stmt, &row, &err), ST_OK);
@@ -101,12 +101,12 @@ static void parameters_are_bound_by_their_number_not_their_place(void **unused)
     assert_true(str_is(db_str(stmt, 0), "second"));
     assert_int_equal(db_int(stmt, 1), 1);
     assert_true(str_is(db_str(stmt, 2), "second"));
-    assert_int_equal(db_int(stmt, 3), 0);
+    assert_true(db_is_null(stmt, 3));
     assert_int_equal(db_step(stmt, &row, &err), ST_OK);
     assert_false(row);
     /* Unbound at its end: nothing of one caller is seen by the next. */
     assert_int_equal(db_step(stmt, &row, &err), ST_OK);
-    assert_int_equal(db_int(stmt, 3), 1);
+    assert_true(db_is_null(stmt, 0));
     db_close(db);
 }
 
@@ -116,11 +116,11 @@ static void empty_bytes_are_not_null_and_zero_bytes_are_kept(void **unused)
     struct db *db = open_db();
     struct err err;
     bool row = false;
-    struct db_stmt *stmt = db_prepare(db, "SELECT $1, $2, length($2), $1 IS NULL");
+    struct db_stmt *stmt = db_prepare(db, "SELECT $1, $2, length($2)");
     db_bind_bytes(stmt, 1, (struct str){NULL, 0});
     db_bind_bytes(stmt, 2, STR("a\0b"));
     assert_int_equal(db_step(stmt, &row, &err), ST_OK);
-    assert_int_equal(db_int(stmt, 3), 0);
+    assert_false(db_is_null(stmt, 0));
     assert_int_equal(db_str(stmt, 0).n, 0);
     assert_true(str_eq(db_str(stmt, 1), STR("a\0b")));
     assert_int_equal(db_int(stmt, 2), 3);
