@@ -35,8 +35,8 @@ struct http_options {
     int64_t room_us_max;      /* a body may wait so long for room; 0 = 50 ms */
     int64_t header_us_max;    /* 0 = 10 s */
     int64_t body_us_max;      /* 0 = 30 s */
-    /* Addresses without the limit of 256 unfinished requests, such as our own proxy's: texts
-     * without a port, NULL at the end. Borrowed while the server runs. NULL = none. */
+    /* Addresses without the limit of 256 unfinished requests, such as our own proxy's: texts as
+     * http_remote gives them, NULL at the end. Borrowed while the server runs. NULL = none. */
     const char *const *trusted;
     /* The body limit of a request, decided on its head. */
     size_t (*body_limit)(void *ctx, struct http_request *request);
@@ -63,6 +63,7 @@ struct str http_body(struct http_request *request);
 /* The body has been taken over: its memory is given back, http_body is empty from now on. Until the
  * answer it counts as `bytes` in flight: what was made of it. */
 void http_body_drop(struct http_request *request, size_t bytes);
+struct str http_remote(struct http_request *request); /* address without port */
 /* Memory that lives as long as the request. Only the thread that handles it may use it. */
 struct arena *http_arena(struct http_request *request);
 

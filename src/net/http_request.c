@@ -131,6 +131,11 @@ void http_body_drop(struct http_request *request, size_t bytes)
     http_room_set(request, bytes);
 }
 
+struct str http_remote(struct http_request *request)
+{
+    return str_of(request->connection->remote);
+}
+
 struct arena *http_arena(struct http_request *request)
 {
     return &request->arena;

@@ -36,7 +36,8 @@ static void test_a_handler_sees_the_request(void **state)
     say(fd, STR("GET /facts/%e4%bd%a0%00%zz?a=1&q=a%20b+c%26 HTTP/1.1\r\nHost: x\r\n"
                 "X-Header:  some value\t\r\n\r\n"));
     assert_int_equal(hear(fd, answer, sizeof answer), 200);
-    assert_string_equal(body_of(answer), "GET|/facts/你\xef\xbf\xbd%zz|a b c&|some value|1");
+    assert_string_equal(body_of(answer),
+                        "GET|/facts/你\xef\xbf\xbd%zz|a b c&|some value|127.0.0.9|1");
     assert_non_null(strstr(answer, "\r\nDate: "));
     assert_null(strstr(answer, "Connection: close"));
     say_post(fd, "/echo", "again on the same connection");

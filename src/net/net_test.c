@@ -53,9 +53,10 @@ static void reply_facts(struct http_request *request)
 {
     struct buf text;
     buf_init(&text, 4096);
-    buf_fmt(&text, STR_FMT "|" STR_FMT "|" STR_FMT "|" STR_FMT "|%d", STR_ARG(http_method(request)),
-            STR_ARG(http_path(request)), STR_ARG(http_query(request, "q")),
-            STR_ARG(http_header(request, "x-HEADER")), http_query(request, "none").p == NULL);
+    buf_fmt(&text, STR_FMT "|" STR_FMT "|" STR_FMT "|" STR_FMT "|" STR_FMT "|%d",
+            STR_ARG(http_method(request)), STR_ARG(http_path(request)),
+            STR_ARG(http_query(request, "q")), STR_ARG(http_header(request, "x-HEADER")),
+            STR_ARG(http_remote(request)), http_query(request, "none").p == NULL);
     http_reply(request, 200, "text/plain", buf_view(&text));
     buf_done(&text);
 }
@@ -447,7 +448,7 @@ static void test_client_against_server(void **state)
         http_client_send(client, "GET", "/facts/a%2Fb?q=1", NULL, STR(""), &code, &body, &err),
         ST_OK);
     assert_int_equal(code, 200);
-    assert_true(str_is(buf_view(&body), "GET|/facts/a/b|1||1"));
+    assert_true(str_is(buf_view(&body), "GET|/facts/a/b|1||127.0.0.1|1"));
     assert_int_equal(
         http_client_send(client, "POST", "/later", "text/plain", STR("hello"), &code, &body, &err),
         ST_OK);
