@@ -11,6 +11,7 @@
 #define ANALYTICS_LIVE_REACH_H
 
 #include "analytics/live_int.h"
+#include "timeline/timeline_extract.h"
 
 #define LIVE_REACH_PARTS 3
 #define LIVE_FOREVER_S (INT64_C(1) << 33) /* after the timeline's end */

@@ -16,6 +16,8 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "timeline/timeline_extract.h"
+#include "warehouse/warehouse_stream.h"
 
 #define MEMORY_SHARE 8
 #define VALUES_MAX (UINT32_MAX - 1)

@@ -8,6 +8,8 @@
  * Its names, channels and campaigns are all that the warehouse has, in the order in which they
  * first came, though most of them may have no event here: a name that nobody had in the question's
  * time is not an unknown one, and what a report lists by code stands in the usual order. */
+#include "timeline/timeline_extract.h"
+
 #include "timeline/timeline_int.h"
 
 static bool kinds_take(void *ctx, const struct warehouse_columns *columns)

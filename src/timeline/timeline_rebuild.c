@@ -27,6 +27,8 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/thread.h"
+#include "timeline/timeline_extract.h"
+#include "warehouse/warehouse_stream.h"
 
 #define BLOCK_ROWS 65536
 #define CHUNK_ROWS 128 /* of a page's list */

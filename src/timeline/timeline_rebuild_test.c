@@ -1,4 +1,5 @@
 /* timeline_rebuild_test.c - a rebuild from the warehouse, and what is read from it later. */
+#include "timeline/timeline_extract.h"
 #include "timeline/timeline_test_int.h"
 
 #include <ftw.h>
