@@ -46,10 +46,12 @@ static struct str bearer(struct http_request *request)
     return (struct str){NULL, 0};
 }
 
+/* *ret_key is the key's id, also when it may not do this; empty when it is unknown. */
 static enum status scope_check(struct server *server, const struct route *route,
-                               struct http_request *request, struct err *err)
+                               struct http_request *request, struct str *ret_key, struct err *err)
 {
     struct access_grant grant;
+    *ret_key = (struct str){NULL, 0};
     if (route->scope == SCOPE_NONE)
         return ST_OK;
     struct str key = bearer(request);
@@ -60,6 +62,7 @@ static enum status scope_check(struct server *server, const struct route *route,
     enum status status = access_check(server->core.access, key, &grant, err);
     if (status != ST_OK)
         return status;
+    *ret_key = grant.id;
     if ((grant.scopes & route->scope) != route->scope)
         return err_set(err, ST_FORBIDDEN, "the key lacks the scope that this route needs");
     return ST_OK;
@@ -81,6 +84,18 @@ static const struct route *route_of(struct server *server, struct http_request *
     return route;
 }
 
+/* The record of the call goes with it from here on; what was decided before stays decided. */
+static enum status audited(struct server *server, const struct route *route, struct str key,
+                           enum status decided, struct http_request *request, struct err *err)
+{
+    if (decided != ST_OK) {
+        struct err ignored; /* a refusal is recorded where there is place */
+        (void)!api_audit_call(server->api, route, key, false, request, &ignored);
+        return decided;
+    }
+    return api_audit_call(server->api, route, key, true, request, err);
+}
+
 static void handle(void *ctx, struct http_request *request)
 {
     struct server *server = ctx;
@@ -93,9 +108,12 @@ static void handle(void *ctx, struct http_request *request)
                    STR("this path does not take that method\n"));
         return;
     }
+    struct str key;
     enum status status = route == NULL
                              ? err_set(&err, ST_NOT_FOUND, "there is nothing at this path")
-                             : scope_check(server, route, request, &err);
+                             : scope_check(server, route, request, &key, &err);
+    if (route != NULL && module == server->api)
+        status = audited(server, route, key, status, request, &err);
     if (status == ST_OK)
         route->handle(module, request);
     else
@@ -172,6 +190,7 @@ static enum status doors_open(struct server *server, const struct options *optio
         .pipeline = core->pipeline,
         .warehouse = core->warehouse,
         .access = core->access,
+        .audit = core->audit,
         .facts = core->facts,
         .live = core->live,
         .segment = core->segment,

@@ -65,6 +65,12 @@ struct str http_remote(struct http_request *request); /* address without port */
 /* Memory that lives as long as the request. Only the thread that handles it may use it. */
 struct arena *http_arena(struct http_request *request);
 
+/* Somebody must know of the answer before it leaves: `tell` is called once, with its code, by the
+ * thread that answers. It may wait; it must not answer. `ctx` is also what http_told gives. */
+typedef void http_tell(void *ctx, struct http_request *request, int code);
+void http_before_answer(struct http_request *request, http_tell *tell, void *ctx);
+void *http_told(struct http_request *request); /* NULL: nobody */
+
 /* Before the reply: a response header. Values with control characters are dropped. */
 void http_set_header(struct http_request *request, const char *name, struct str value);
 /* Answer, once. `body` is copied. `type` e.g. "application/json". Consumes the request: do not

@@ -113,6 +113,8 @@ struct http_request {
     struct buf body;
     struct arena arena;
     struct http_extra *extras; /* in the arena */
+    http_tell *tell;           /* or NULL; called before the answer is handed over */
+    void *tell_ctx;
     /* The answer, from the replier to the network thread. */
     struct MHD_Response *response;
     int code;
