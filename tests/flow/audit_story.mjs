@@ -48,14 +48,14 @@ for (const row of audited) {
 }
 for (const row of rooms.filter((r) => r.audit === 'AUDIT_NONE' && r.scope === 'SCOPE_READ')) {
   await server.ask(row.method, harmless(row.path), row.method === 'POST' ? '{}' : undefined);
-  story.is(`${row.method} ${row.path} leaves none`, (await records({ route: row.path })).length, 0);
+  story.is(`${row.method} ${row.path} leaves none`, (await records({ route: row.path })).filter((r) => r.method === row.method).length, 0);
 }
 
 // --- who, what, whom, with which answer ---------------------------------------------------------------------------------
 
 const canary = 'zqcanary17';
 const email = `${canary}@shop.cn`, phone = '+8613987654321';
-await server.must('POST', '/api/v1/batch', { events: [{ name: 'Viewed', message_id: 'm1',
+const { position } = await server.must('POST', '/api/v1/batch', { events: [{ name: 'Viewed', message_id: 'm1',
   identifiers: { user_id: `${canary}-user`, email, phone } }] });
 const end = await journal_end(server);
 const by_reader = (method, path, body) => server.ask(method, path, body, bearer(reader.key));
@@ -73,18 +73,20 @@ story.is('a rule has its position', (await newest(of('identity/rules'))).positio
 story.is('a profile is read', (await by_reader('GET', `/api/v1/profiles/email:${email}?after=${end}`)).code, 200);
 story.is('the same person by phone', (await by_reader('GET', `/api/v1/profiles/phone:${encodeURIComponent(phone)}`)).code, 200);
 story.is('a stranger', (await by_reader('GET', '/api/v1/profiles/email:stranger@shop.cn')).code, 404);
-const found = await records({ subject: `email:${email.toUpperCase()}` });
+// (Asking the audit log about somebody is a read of its own.)
+const profiles = { route: '/api/v1/profiles/{id}' };
+const found = await records({ subject: `email:${email.toUpperCase()}`, ...profiles });
 story.is('who asked for this identifier', found.map((r) => [r.kind, r.key, r.route, r.status]), [['read', reader.id, '/api/v1/profiles/{id}', 200]]);
 story.check('it stands there as a hash', /^[0-9a-f]{32}$/.test(found[0].subject), found[0].subject);
-story.is('by another key', (await records({ subject: `email:${email}`, key: owner_id })).length, 0);
+story.is('by another key', (await records({ subject: `email:${email}`, ...profiles, key: owner_id })).length, 0);
 story.is('SQL', (await by_reader('POST', '/api/v1/sql', { sql: `SELECT count(*) AS sightings FROM events WHERE name = '${canary}' AND name <> '13987654321' -- ${canary}` })).code, 200);
 story.is('is kept without what it asked for', (await newest(of('sql'))).detail, 'SELECT count(*) AS sightings FROM events WHERE name = ? AND name <> ? ?');
 story.check('SQL that fails', (await by_reader('POST', '/api/v1/sql', { sql: `SELECT ${canary} FROM events` })).code >= 400);
 story.is('is not kept', [(await newest(of('sql'))).detail, (await newest(of('sql'))).status >= 400], [undefined, true]);
 await server.must('POST', '/api/v1/exports', { from: '2026-01-01', to: '2026-01-31' });
 story.is('an export has its days', (await newest(of('exports'))).object, '2026-01-01..2026-01-31');
-await by_reader('GET', `/api/v1/records/${end}`);
-story.is('a record has its position', (await newest(of('records/{position}'))).object, end);
+await by_reader('GET', `/api/v1/records/${position}`);
+story.is('a record has its position', (await newest(of('records/{position}'))).object, position);
 for (const path of [`lists/${canary}/people`, 'lists/13987654321/people', `records/${canary}`, `identity/email:${canary}%20x`])
   story.check(`${path}: nothing`, (await by_reader('GET', `/api/v1/${path}`)).code >= 400);
 for (const path of [`keys/${canary}`, `keys/${phone}`, 'lists/13987654321'])
@@ -99,7 +101,7 @@ story.check('… in few records', often.length < 100, `${often.length}`);
 const log = await command(server, 'audit', '--kind', 'change', '--limit', '3');
 story.check('hezou audit', log.code === 0 && /^time\s+key\s+kind\s+call\s+about\s+answer\s+times/.test(log.out) && log.out.includes(`owner ${owner_id}`) &&
   log.out.trim().split('\n').length >= 4 && /--page \d+/.test(log.err), log.out + log.err);
-const filtered = JSON.parse((await command(server, 'audit', '--json', '--subject', `email:${email}`)).out);
+const filtered = JSON.parse((await command(server, 'audit', '--json', '--subject', `email:${email}`, '--route', profiles.route)).out);
 story.is('hezou audit --subject --json', filtered.records.length, 1);
 story.is('a key may only read it with the scope', (await by_reader('GET', '/api/v1/audit')).code, 403);
 for (const query of ['kind=x', 'from=x', 'limit=1001', 'page=x', 'subject=x', 'subject=x:y'])
@@ -110,7 +112,7 @@ for (const query of ['kind=x', 'from=x', 'limit=1001', 'page=x', 'subject=x', 's
 const erased = await server.must('POST', '/api/v1/erasures', { identifier: `email:${email}` });
 const erasure = await newest(of('erasures', 'change'));
 story.is('an erase is there', [erasure.status, erasure.object, erasure.subject], [200, `${erased.erasure}`, found[0].subject]);
-story.is('and who had looked', (await records({ subject: `email:${email}`, kind: 'read' })).length, 1);
+story.is('and who had looked', (await records({ subject: `email:${email}`, ...profiles })).length, 1);
 story.is('the metric of what waits', typeof (await metrics(server)).hezou_audit_waiting, 'number');
 await server.stop();
 const left = scan(server.data, [canary, '13987654321']);
