@@ -19,7 +19,6 @@
 #include "privacy/privacy.h"
 
 #define STOP_GRACE_US (5 * US_PER_S)
-#define TRUSTED_MAX 64
 
 struct server {
     struct core core;
@@ -31,8 +30,8 @@ struct server {
     size_t doors_count, rooms_count;
     bool was_empty;
     char url[128];
-    char trusted_text[1024];
-    const char *trusted[TRUSTED_MAX + 1];
+    char trusted_text[4096];
+    const char *trusted[HTTP_TRUSTED_MAX + 1];
 };
 
 /* --- one request ------------------------------------------------------------------------------ */
@@ -168,6 +167,17 @@ static void write_metrics(void *ctx, struct buf *out)
 
 /* --- start and stop --------------------------------------------------------------------------- */
 
+static enum status ip_read(const char *text, enum collect_ip *ret_ip, struct err *err)
+{
+    static const char *const names[] = {"keep", "truncate", "drop"}; /* as enum collect_ip */
+    for (int i = 0; i < 3; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *ret_ip = (enum collect_ip)i;
+            return ST_OK;
+        }
+    return err_set(err, ST_INVALID, "--ip is keep, truncate or drop, not %s", text);
+}
+
 static enum status doors_open(struct server *server, const struct options *options, struct err *err)
 {
     struct privacy_options privacy_options = {
@@ -175,6 +185,10 @@ static enum status doors_open(struct server *server, const struct options *optio
         .ignore_gpc = option_is_set(options, OPTION_IGNORE_GPC),
     };
     struct core *core = &server->core;
+    enum collect_ip ip;
+    enum status status = ip_read(option_text(options, OPTION_IP), &ip, err);
+    if (status != ST_OK)
+        return status;
     server->privacy = privacy_new(&privacy_options);
     struct collect_options collect_options = {
         .log = core->log,
@@ -182,6 +196,7 @@ static enum status doors_open(struct server *server, const struct options *optio
         .clean = pipeline_clean(core->pipeline),
         .privacy = server->privacy,
         .rng = &core->rng,
+        .ip = ip,
     };
     server->collect = collect_new(&collect_options);
     server->doors = collect_routes(&server->doors_count);
@@ -203,21 +218,32 @@ static enum status doors_open(struct server *server, const struct options *optio
     return api_erasures_resume(server->api, err);
 }
 
-/* "10.0.0.1,10.0.0.2" in place into a list that ends with NULL. */
-static void trusted_split(struct server *server, const char *text)
+/* "10.0.0.1,10.0.0.0/8" in place into a list that ends with NULL. */
+static enum status trusted_split(struct server *server, const char *text, struct err *err)
 {
     size_t count = 0;
+    if (strlen(text) >= sizeof server->trusted_text)
+        return err_set(err, ST_INVALID, "--trusted-proxies is longer than %zu bytes",
+                       sizeof server->trusted_text - 1);
     snprintf(server->trusted_text, sizeof server->trusted_text, "%s", text);
     char *rest = server->trusted_text;
-    for (char *one; count < TRUSTED_MAX && (one = strsep(&rest, ",")) != NULL;)
-        if (one[0] != '\0')
-            server->trusted[count++] = one;
+    for (char *one; (one = strsep(&rest, ",")) != NULL;) {
+        if (one[0] == '\0')
+            continue;
+        if (count == HTTP_TRUSTED_MAX)
+            return err_set(err, ST_INVALID, "--trusted-proxies has more than %d addresses",
+                           HTTP_TRUSTED_MAX);
+        server->trusted[count++] = one;
+    }
+    return ST_OK;
 }
 
 static enum status listen_at(struct server *server, const struct options *options, struct err *err)
 {
     char path[4096];
-    trusted_split(server, option_text(options, OPTION_TRUSTED));
+    enum status status = trusted_split(server, option_text(options, OPTION_TRUSTED), err);
+    if (status != ST_OK)
+        return status;
     struct http_options http_options = {
         .address = option_text(options, OPTION_ADDRESS),
         .port = (int)option_number(options, OPTION_PORT),
@@ -227,7 +253,7 @@ static enum status listen_at(struct server *server, const struct options *option
         .handle = handle,
         .ctx = server,
     };
-    enum status status = http_start(&http_options, &server->http, err);
+    status = http_start(&http_options, &server->http, err);
     if (status != ST_OK)
         return status;
     snprintf(server->url, sizeof server->url, "http://%s:%d", http_options.address,

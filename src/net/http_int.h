@@ -51,7 +51,6 @@ struct http_peer {
     struct hash128 key;
     unsigned connections; /* under server->mutex; the last one frees the peer */
     int unfinished;       /* atomic */
-    bool trusted;
 };
 
 enum http_phase { PHASE_IDLE, PHASE_BODY, PHASE_BUSY };
@@ -60,7 +59,9 @@ struct http_connection {
     struct http_connection *prev, *next; /* under server->mutex */
     struct http_peer *peer;
     int fd;
-    char remote[46];
+    char remote[ADDRESS_TEXT_BYTES];
+    struct address address;
+    bool trusted;     /* one of our proxies */
     int phase;        /* sweeper reads: enum http_phase */
     int64_t since_us; /* sweeper reads: when PHASE_BODY began */
     unsigned served;  /* sweeper reads: requests completed */
@@ -147,6 +148,8 @@ struct http_server {
     int listen_fd;
     int port;
     unsigned connections_max;
+    struct address_range trusted[HTTP_TRUSTED_MAX];
+    size_t trusted_count;
     bool stopping;  /* atomic: no new requests */
     bool closing;   /* atomic: no new suspensions survive */
     int active;     /* atomic: requests between "handler is called" and "answer picked up" */
@@ -200,6 +203,9 @@ void http_connection_close(struct http_server *server, struct http_connection *c
 /* Count the connection's request; false when its address has too many unfinished ones. */
 bool http_connection_count(struct http_connection *connection);
 void http_connection_uncount(struct http_connection *connection);
+
+/* http_client_address.c */
+bool http_is_trusted(const struct http_server *server, const struct address *address);
 
 /* http_work.c */
 MUST_USE enum status http_pool_start(struct http_pool *pool, int threads, struct err *err);
