@@ -14,6 +14,7 @@
 #include "app/run.h"
 #include "app/serve.h"
 #include "base/check.h"
+#include "base/heap.h"
 
 static enum status audit_alone(struct core *core, struct err *err)
 {
@@ -164,6 +165,7 @@ int main(int argc, char **argv)
 {
     struct options options;
     struct err err = {0};
+    heap_tune();
     if (sodium_init() < 0)
         fatal("could not start the cryptography library");
     if (options_parse(argc, argv, &options, &err) != ST_OK)
