@@ -461,7 +461,8 @@ static void a_batch_may_say_no_for_all_and_an_item_yes(void **state)
     is(stored(0).name, "B");
 }
 
-/* --- 神策 --------------------------------------------------------------------------------------- */
+/* --- 神策 ---------------------------------------------------------------------------------------
+ */
 
 static void the_published_vectors_fit(void **state)
 {
@@ -834,15 +835,20 @@ static void the_door_takes_500_bytes_in_microseconds(void **state)
 
 /* --- addresses -------------------------------------------------------------------------------- */
 
+static void intake_again(void)
+{
+    collect_intake_done(&intake);
+    collect_intake_init(&intake, &door);
+}
+
 /* The context that an item gets from 203.0.113.77, as the journal has it. */
 static void context_is(collect_translate *translator, const char *json, enum collect_ip ip,
                        const char *want)
 {
     struct address address;
-    struct intake intake;
     struct event event;
     assert_true(address_parse(STR("203.0.113.77"), &address));
-    collect_intake_init(&intake, &door);
+    intake_again();
     intake.event_max = LIMIT_EVENT_BYTES;
     intake.ip = collect_ip_write(ip, address, intake.ip_text);
     door.ip = ip;
@@ -850,11 +856,11 @@ static void context_is(collect_translate *translator, const char *json, enum col
     assert_int_equal(intake.events, 1);
     assert_int_equal(event_decode(buf_view(&door.payload), &event, NULL), ST_OK);
     is(event.context, want);
-    collect_intake_done(&intake);
     door.ip = COLLECT_IP_KEEP;
 }
 
-#define ITEM(context) "{\"type\":\"track\",\"event\":\"E\",\"userId\":\"u\",\"context\":" context "}"
+#define ITEM(context)                                                                              \
+    "{\"type\":\"track\",\"event\":\"E\",\"userId\":\"u\",\"context\":" context "}"
 #define JS "\"library\":{\"name\":\"analytics.js\"}"
 
 static void the_address_is_filled_where_the_visitor_sends(void **unused)
@@ -874,11 +880,11 @@ static void the_address_is_filled_where_the_visitor_sends(void **unused)
                "{\"library\":{\"name\":\"analytics-node\"}}");
     context_is(collect_segment_event, ITEM("{}"), cut, "");
     context_is(collect_sensors_event,
-               "{\"type\":\"track\",\"event\":\"E\",\"distinct_id\":\"d\",\"time\":1,"
+               "{\"type\":\"track\",\"event\":\"E\",\"distinct_id\":\"d\",\"time\":1434556935000,"
                "\"lib\":{\"$lib\":\"js\"}}",
                cut, "{\"ip\":\"203.0.113.0\",\"library\":{\"name\":\"js\"}}");
     context_is(collect_sensors_event,
-               "{\"type\":\"track\",\"event\":\"E\",\"distinct_id\":\"d\",\"time\":1,"
+               "{\"type\":\"track\",\"event\":\"E\",\"distinct_id\":\"d\",\"time\":1434556935000,"
                "\"lib\":{\"$lib\":\"Java\"}}",
                cut, "{\"library\":{\"name\":\"Java\"}}");
 }
@@ -891,13 +897,13 @@ static void the_clients_own_address_is_cut_too(void **unused)
                "{\"ip\":\"8.8.4.0\"," JS "}");
     context_is(collect_segment_event, ITEM("{\"ip\":\"8.8.4.4\"}"), COLLECT_IP_KEEP,
                "{\"ip\":\"8.8.4.4\"}");
-    context_is(collect_own_event, ITEM("{\"ip\":\"8.8.4.4\"}"), COLLECT_IP_DROP,
-               "{\"ip\":null}");
+    context_is(collect_own_event, ITEM("{\"ip\":\"8.8.4.4\"}"), COLLECT_IP_DROP, "{\"ip\":null}");
     context_is(collect_own_event, ITEM("{\"ip\":\"2001:db8:1:2::3\"}"), cut,
                "{\"ip\":\"2001:db8:1::\"}");
     context_is(collect_own_event, ITEM("{\"ip\":\"8.8.4.4, 1.1.1.1\"}"), cut, "{\"ip\":null}");
     context_is(collect_own_event, ITEM("{\"ip\":[1],\"direct\":true}"), cut,
-               "{\"ip\":null,\"direct\":true}");
+               "{\"ip\":[1],\"direct\":true}");
+    context_is(collect_own_event, ITEM("{\"ip\":4711}"), cut, "{\"ip\":null}");
     context_is(collect_own_event, ITEM("{\"ip\":\"\",\"direct\":true}"), COLLECT_IP_DROP,
                "{\"ip\":\"\",\"direct\":true}");
 }
@@ -905,9 +911,8 @@ static void the_clients_own_address_is_cut_too(void **unused)
 static void a_batchs_address_is_cut_for_all_its_items(void **unused)
 {
     (void)unused;
-    struct intake intake;
     struct event event;
-    collect_intake_init(&intake, &door);
+    intake_again();
     intake.event_max = LIMIT_EVENT_BYTES;
     door.ip = COLLECT_IP_TRUNCATE;
     assert_true(collect_segment_take(
@@ -921,15 +926,13 @@ static void a_batchs_address_is_cut_for_all_its_items(void **unused)
     assert_null(memmem(intake.frames.p, intake.frames.n, "8.8.4.4", 7));
     assert_int_equal(event_decode(buf_view(&door.payload), &event, NULL), ST_OK);
     is(event.context, "{\"ip\":\"8.8.4.0\"}");
-    collect_intake_done(&intake);
     door.ip = COLLECT_IP_KEEP;
 }
 
 static void an_event_that_just_fits_is_not_lost_for_an_address(void **unused)
 {
     (void)unused;
-    struct intake intake;
-    collect_intake_init(&intake, &door);
+    intake_again();
     intake.ip = STR("203.0.113.0");
     static char json[] = ITEM("{" JS "}");
     intake.event_max = LIMIT_EVENT_BYTES;
@@ -938,7 +941,6 @@ static void an_event_that_just_fits_is_not_lost_for_an_address(void **unused)
     collect_intake_item(&intake, collect_segment_event, &no_head, parse(STR(json)), true, STR(""));
     assert_int_equal(intake.events, 2);
     assert_null(memmem(door.payload.p, door.payload.n, "203.0.113.0", 11));
-    collect_intake_done(&intake);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
