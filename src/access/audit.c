@@ -21,6 +21,7 @@
 
 #include "audit_sql.h"
 #include "base/check.h"
+#include "base/hook.h"
 
 #define WRITE_EVERY_S 1
 /* The writer is woken early: then what came in a burst is on its way before there is no room. */
@@ -251,7 +252,9 @@ enum status audit_begin(struct audit_call *call, struct err *err)
 {
     CHECK(call->kind == AUDIT_KIND_CHANGE && call->begun == 0);
     struct audit_entry entry = entry_of(call, 0);
-    return audit_append(call->audit, &entry, 1, &call->begun, err);
+    enum status status = audit_append(call->audit, &entry, 1, &call->begun, err);
+    HOOK("audit_begun");
+    return status;
 }
 
 static void answer_write(const struct audit_call *call, int code)
@@ -262,6 +265,7 @@ static void answer_write(const struct audit_call *call, int code)
     struct audit_entry entry = entry_of(call, code);
     entry.what.answer_to = call->begun;
     bool written = audit_append(audit, &entry, 1, &id, &err) == ST_OK;
+    HOOK("audit_answered");
     if (written)
         return;
     /* What was done is done and recorded; its answer is written when there is room again. */

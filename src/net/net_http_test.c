@@ -445,7 +445,8 @@ static void test_the_client_is_found_behind_trusted_proxies_only(void **state)
     bench_start(&bench, (struct http_options){.trusted = trusted});
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         client_is(&bench, cases[i].from, cases[i].heads, cases[i].client);
-    char many[3000] = "X-Forwarded-For: 1.2.3.4"; /* no road is that long: it is not walked to its end */
+    /* No road is that long: it is not walked to its end. */
+    char many[3000] = "X-Forwarded-For: 1.2.3.4";
     for (int i = 0; i < 200; i++)
         strncat(many, ", 127.9.1.1", sizeof many - strlen(many) - 1);
     strncat(many, "\r\n", sizeof many - strlen(many) - 1);

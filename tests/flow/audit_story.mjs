@@ -173,6 +173,19 @@ for (let round = 0; round < 5; round++) {
   await server.stop();
 }
 
+for (const [point, is_made, status] of [['audit_begun', false, null], ['audit_answered', true, 201]]) {
+  server.may_end = true;
+  await server.start(['--clock=virtual'], { CRASH_AT: point });
+  const lost = await made(point, 'read').then(() => false, () => true);
+  await server.exited;
+  server.may_end = false;
+  await server.start(['--clock=virtual']);
+  const record = await newest(of('keys', 'change'));
+  const is_there = (await server.must('GET', '/api/v1/keys')).keys.some((k) => k.label === point);
+  story.is(`${point}: the change, and its record`, [lost, is_there, record.status], [true, is_made, status]);
+  await server.stop();
+}
+
 // --- it ends, too -----------------------------------------------------------------------------------------------------------
 
 await server.start(['--clock=virtual']);
