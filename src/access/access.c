@@ -11,6 +11,7 @@
 #include "access/access_int.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "access_sql.h"
@@ -352,9 +353,11 @@ enum status access_check(struct access *access, struct str key, struct access_gr
             slot == NULL ? NULL : (const struct access_key *)(uintptr_t)*slot;
         valid = found != NULL && sodium_memcmp(found->hash, hash, sizeof hash) == 0 &&
                 found->revoked_us == 0;
-        if (valid)
+        if (valid) {
             *ret_grant = (struct access_grant){
                 .source = found->source, .scopes = found->scopes, .trusted = found->secret};
+            snprintf(ret_grant->key, sizeof ret_grant->key, STR_FMT, STR_ARG(found->id));
+        }
         pthread_rwlock_unlock(&access->lock);
     }
     return valid ? ST_OK : err_set(err, ST_UNAUTHORIZED, "the key is unknown or revoked");

@@ -38,6 +38,7 @@ struct access_grant {
     uint32_t
         source; /* a write key's source; for secret keys the source that collect uses ("api") */
     uint32_t scopes;
+    char key[16]; /* its id, as listed: who asks */
     bool trusted; /* a secret key: events may have LIMIT_EVENT_TRUSTED_BYTES */
 };
 
