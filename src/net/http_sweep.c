@@ -264,9 +264,12 @@ static void *sweeper_main(void *ctx)
     int64_t every = shortest / 20; /* so a limit is kept within a twentieth */
     int64_t next = monotonic_us() + every;
 
+    int64_t room = INT64_MAX; /* when somebody's wait for room ends */
+
     while (!__atomic_load_n(&server->sweeper_stop, __ATOMIC_ACQUIRE)) {
-        sweeper_wait(server, next);
+        sweeper_wait(server, room < next ? room : next);
         int64_t now = monotonic_us();
+        room = http_room_expire(server, now);
         linger_all(server, now);
         if (now < next)
             continue;
