@@ -105,6 +105,8 @@ static enum status run_pass(struct live_ask *ask, const struct timeline_scan_opt
     for (int i = 0; i < threads; i++)
         passers[i] = (struct passer){
             .pass = &pass, .ctx = (char *)ctxs + (size_t)i * ctx_size, .is_first = i == 0};
+    if (ask->run->progress != NULL)
+        ask->run->progress(ask->run->ctx, 0);
     timeline_scan_open(ask->view, options, &pass.scan);
     timeline_scan_run(pass.scan, threads, pass_work, passers, sizeof *passers);
     timeline_scan_close(pass.scan);
