@@ -15,7 +15,7 @@ void print_rows(struct str json);
 void print_overview(struct str json, enum language language);
 
 /* A bar of `share` (0 … 1), terminated. */
-#define PRINT_BAR_COLUMNS 30
+#define PRINT_BAR_COLUMNS 20
 void print_bar(char ret_cells[PRINT_BAR_COLUMNS + 1], double share);
 
 /* print_report.c: `json` is the object of a report on a file. ST_INVALID when it has no rows. */

@@ -148,7 +148,7 @@ for (const [lang, text] of [['en', 'The report runs ['], ['zh', '报告计算中
   hold();
   const child = at_terminal('--lang', lang);
   await until(`a bar in ${lang}`, () => child.said.includes(text));
-  story.check('at a terminal a bar shows how far it is', / \[[#.]{30}\] +\d+ %/.test(child.said), child.said);
+  story.check('at a terminal a bar shows how far it is', / \[[#.]{20}\] +\d+ %/.test(child.said), child.said);
   release();
   story.is('and the answer follows', await child.ended, 0);
   story.check('in place of the bar', child.said.lastIndexOf('\r\x1b[K') > child.said.lastIndexOf(text) && /▇|█/.test(child.said), child.said);
