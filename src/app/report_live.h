@@ -10,9 +10,6 @@
 /* Is it a report on live people? funnel, retention and attribution are when no file is named. */
 bool report_is_live(const struct options *options);
 MUST_USE enum status report_live(const struct options *options, struct err *err);
-/* The question that the options say, as JSON. */
-MUST_USE enum status report_question(const struct options *options, struct buf *json,
-                                     struct err *err);
 /* The file of --cost as the question's list. */
 MUST_USE enum status report_costs(const struct options *options, struct buf *json, struct err *err);
 #endif
