@@ -44,6 +44,7 @@ struct live_ask {
     int64_t from_us, to_us; /* to is exclusive */
     uint32_t from_s, to_s;  /* the same in the timeline's seconds */
     int64_t now_us;         /* when the view was opened */
+    int64_t limit_us;       /* how long it may take */
     int64_t deadline_us;    /* monotonic */
     struct str zone;
     struct zone *calendar;
@@ -173,6 +174,9 @@ void live_put_time(const struct live_ask *ask, struct buf *json, const char *mem
 /* Calls `each` for every person (of `only`, if not NULL) with their whole run; `ctxs` has one
  * context per thread (live_threads), which the caller adds up. Runs hold events outside the window
  * too. ST_TIMEOUT, ST_BUSY (cancelled). */
+/* May it go on? ST_BUSY when it was cancelled, ST_TIMEOUT when its time is over, both with words.
+ * For what takes long and is no pass. */
+MUST_USE enum status live_goes_on(const struct live_ask *ask, struct err *err);
 typedef void live_each(const struct live_ask *ask, const struct timeline_run *run, void *ctx);
 int live_threads(const struct live_ask *ask);
 MUST_USE enum status live_pass(struct live_ask *ask, const struct timeline_set *only,

@@ -9,9 +9,11 @@
 
 #include "app/remote.h"
 #include "app/report.h"
+#include "app/report_wait.h"
 #include "base/clock.h"
 #include "base/disk.h"
 #include "base/json.h"
+#include "base/rng.h"
 
 #define QUESTION_BYTES_MAX ((size_t)1 << 20)
 #define ANSWER_BYTES_MAX ((size_t)256 << 20)
@@ -398,6 +400,36 @@ static enum status question_put(const struct options *options, struct buf *json,
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
+#define QUEUE_MS 120000 /* so long it may wait for its turn, besides its own time */
+
+/* The time limit for the server, and more than that for ourselves. */
+static void timeout_put(struct buf *path, const struct options *options, struct http_client *client)
+{
+    int64_t us = option_duration_us(options, OPTION_TIMEOUT);
+    char seconds[24];
+    snprintf(seconds, sizeof seconds, "%lld", (long long)((us + US_PER_S - 1) / US_PER_S));
+    remote_query(path, "timeout", seconds);
+    http_client_wait(client, us / US_PER_MS + QUEUE_MS);
+}
+
+/* With a bar when it takes long. */
+static enum status send(const struct options *options, struct http_client *client,
+                        const char *method, struct buf *path, struct str body, struct buf *answer,
+                        struct err *err)
+{
+    struct rng rng;
+    uint64_t random;
+    char run[24];
+    rng_init_system(&rng);
+    rng_bytes(&rng, &random, sizeof random);
+    snprintf(run, sizeof run, "cli_%016llx", (unsigned long long)random);
+    remote_query(path, "run", run);
+    struct report_wait *wait = report_wait_begin(options, run);
+    enum status status = remote_send(client, method, path->p, body, answer, err);
+    report_wait_end(wait);
+    return status;
+}
+
 static enum status ask(const struct options *options, struct http_client *client,
                        struct buf *answer, struct err *err)
 {
@@ -417,9 +449,10 @@ static enum status ask(const struct options *options, struct http_client *client
         status = question_put(options, &body, err);
     }
     remote_query(&path, "after", option_text(options, OPTION_AFTER));
+    timeout_put(&path, options, client);
     if (status == ST_OK)
-        status = remote_send(client, people[0] != '\0' ? "GET" : "POST", path.p, buf_view(&body),
-                             answer, err);
+        status = send(options, client, people[0] != '\0' ? "GET" : "POST", &path, buf_view(&body),
+                      answer, err);
     buf_done(&path);
     buf_done(&body);
     return status;
