@@ -68,7 +68,7 @@ bool command_is_live(enum command command, bool *ret_always)
     for (size_t i = 0; i < sizeof live / sizeof live[0]; i++)
         *ret_always = *ret_always || live[i] == command;
     return *ret_always || command == COMMAND_REPORT_FUNNEL || command == COMMAND_REPORT_RETENTION ||
-           command == COMMAND_REPORT_ATTRIBUTION || command == COMMAND_REPORT_RFM ||
+           command == COMMAND_REPORT_SEQUENCE || command == COMMAND_REPORT_ATTRIBUTION || command == COMMAND_REPORT_RFM ||
            command == COMMAND_REPORT_KMEANS || command == COMMAND_REPORT_CLV;
 }
 
