@@ -468,15 +468,15 @@ size_t sequence_match_events(const struct sequence_pattern *pattern,
                              const struct sequence_event *events, size_t count,
                              struct sequence_scratch *scratch, size_t *ret_at)
 {
-    size_t found = 0, ends[SEQUENCE_ACTIONS_MAX];
-    struct rows rows = fill(pattern, pattern->count, events, count, scratch);
-    if (!can(&rows, 0, 0)) {
-        size_t reached = sequence_reached(pattern, events, count, scratch);
-        if (reached == 0)
-            return 0;
-        (void)beginnings(pattern, ends);
+    size_t found = 0, ends[SEQUENCE_ACTIONS_MAX], steps = beginnings(pattern, ends);
+    size_t reached = sequence_reached(pattern, events, count, scratch);
+    if (reached == 0)
+        return 0;
+    bool whole = reached == steps; /* unless what stands behind the last step is missing */
+    struct rows rows =
+        fill(pattern, whole ? pattern->count : ends[reached - 1], events, count, scratch);
+    if (whole && !can(&rows, 0, 0))
         rows = fill(pattern, ends[reached - 1], events, count, scratch);
-    }
     walk(&rows, 0, ret_at, &found);
     return found;
 }
