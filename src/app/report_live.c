@@ -228,6 +228,13 @@ static void breakdown_put(struct question *question, const struct options *optio
     buf_char(question->json, '}');
 }
 
+static void put_whole(struct question *question, const struct options *options, enum option option,
+                      const char *name)
+{
+    put_name(question, name);
+    buf_fmt(question->json, "%lld", option_number(options, option));
+}
+
 /* Options that are a text or a whole number of the question. */
 static void texts_put(struct question *question, const struct options *options)
 {
@@ -239,20 +246,17 @@ static void texts_put(struct question *question, const struct options *options)
         {OPTION_UNIT, "unit"},     {OPTION_MEASURE, "measure"}, {OPTION_PROPERTY, "property"},
         {OPTION_WINDOW, "window"}, {OPTION_PATTERN, "pattern"},
     };
-    static const struct {
-        enum option option;
-        const char *member;
-    } numbers[] = {{OPTION_PERIODS, "periods"}, {OPTION_EXAMPLES, "examples"}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (option_is_given(options, texts[i].option))
             put_text(question, texts[i].member, option_text(options, texts[i].option));
     if (option_is_set(options, OPTION_COMPARE))
         put_text(question, "compare", "previous");
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-        if (option_is_given(options, numbers[i].option)) {
-            put_name(question, numbers[i].member);
-            buf_fmt(question->json, "%lld", (long long)option_number(options, numbers[i].option));
-        }
+    if (option_is_given(options, OPTION_PERIODS))
+        put_whole(question, options, OPTION_PERIODS, "periods");
+    bool usual = options->command == COMMAND_REPORT_SEQUENCE &&
+                 !option_is_set(options, OPTION_QUESTION); /* as on files */
+    if (usual || option_is_given(options, OPTION_EXAMPLES))
+        put_whole(question, options, OPTION_EXAMPLES, "examples");
 }
 
 static void attribution_put(struct question *question, const struct options *options)
