@@ -13,6 +13,7 @@
 #include "app/run.h"
 #include "app/serve.h"
 #include "base/check.h"
+#include "base/heap.h"
 
 /* `doctor --digest` on a directory that no server has: open it, fold to the journal's end, close
  * it. */
@@ -144,6 +145,7 @@ int main(int argc, char **argv)
 {
     struct options options;
     struct err err = {0};
+    heap_tune();
     if (sodium_init() < 0)
         fatal("could not start the cryptography library");
     if (options_parse(argc, argv, &options, &err) != ST_OK)

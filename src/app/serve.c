@@ -132,6 +132,8 @@ static void write_metrics(void *ctx, struct buf *out)
     metric_put(out, "hezou_http_connections", "gauge", "Open connections.", http.connections);
     metric_put(out, "hezou_http_inflight_bytes", "gauge", "Bytes of bodies in hand.",
                http.inflight_bytes);
+    metric_put(out, "hezou_http_waiting_bytes", "gauge",
+               "Bytes of bodies that wait for room, unread.", http.waiting_bytes);
     metric_put(out, "hezou_collect_events_total", "counter", "Events taken by the door.",
                collect.events);
     metric_put(out, "hezou_collect_quarantined_total", "counter",
@@ -203,6 +205,7 @@ static enum status listen_at(struct server *server, const struct options *option
         .address = option_text(options, OPTION_ADDRESS),
         .port = (int)option_number(options, OPTION_PORT),
         .threads = (int)option_number(options, OPTION_THREADS),
+        .inflight_max = (size_t)option_number(options, OPTION_INFLIGHT) << 10,
         .body_limit = body_limit,
         .trusted = server->trusted,
         .handle = handle,

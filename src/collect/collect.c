@@ -238,8 +238,7 @@ static void passage_end(struct passage *passage)
                                           .count = intake->records,
                                           .done = passage_synced,
                                           .ctx = passage};
-    /* From here on it is the journal that counts these bytes. */
-    http_body_drop(passage->request);
+    http_body_drop(passage->request, intake->frames.n);
     if (log_append(passage->collect->options.log, &passage->append, &err) != ST_OK)
         passage_refuse(passage, &err);
 }

@@ -8,7 +8,8 @@
  * Refused before any handler (RFC 9112): two Content-Length, Content-Length with Transfer-Encoding,
  * a Transfer-Encoding other than chunked, a header name that is no token, a body over its limit
  * (413). A sweeper ends connections whose header takes > 10 s or whose body > 30 s. At most 256
- * unfinished requests per address. Above `inflight_max` bytes of bodies: 503 with Retry-After.
+ * unfinished requests per address. Above `inflight_max` bytes of bodies: a short wait, unread, then
+ * 503 with Retry-After.
  *
  * Depends on: base, libmicrohttpd. Called by: collect, api, app. */
 #ifndef NET_HTTP_H
@@ -26,11 +27,12 @@ struct http_request;
 typedef void http_handler(void *ctx, struct http_request *request);
 
 struct http_options {
-    const char *address;      /* "127.0.0.1"; a number, IPv4 or IPv6 */
-    int port;                 /* 0 = any; http_port tells */
-    int threads;              /* 0 = 2 */
-    size_t inflight_max;      /* of bodies in hand; 0 = LIMIT_INFLIGHT_BYTES */
+    const char *address; /* "127.0.0.1"; a number, IPv4 or IPv6 */
+    int port;            /* 0 = any; http_port tells */
+    int threads;         /* 0 = 2 */
+    size_t inflight_max; /* of bodies whose requests are not answered; 0 = LIMIT_INFLIGHT_BYTES */
     unsigned connections_max; /* 0 = 8,192; fewer when the system allows fewer open files */
+    int64_t room_us_max;      /* a body may wait so long for room; 0 = 50 ms */
     int64_t header_us_max;    /* 0 = 10 s */
     int64_t body_us_max;      /* 0 = 30 s */
     /* Addresses without the limit of 256 unfinished requests, such as our own proxy's: texts as
@@ -58,9 +60,9 @@ http_path(struct http_request *request); /* percent-decoded once, no query; star
 struct str http_header(struct http_request *request, const char *name);
 struct str http_query(struct http_request *request, const char *name); /* decoded */
 struct str http_body(struct http_request *request);
-/* The body has been taken over: its memory is given back and its bytes are no longer in flight
- * here, however long the answer takes. http_body is empty from now on. */
-void http_body_drop(struct http_request *request);
+/* The body has been taken over: its memory is given back, http_body is empty from now on. Until the
+ * answer it counts as `bytes` in flight: what was made of it. */
+void http_body_drop(struct http_request *request, size_t bytes);
 struct str http_remote(struct http_request *request); /* address without port */
 /* Memory that lives as long as the request. Only the thread that handles it may use it. */
 struct arena *http_arena(struct http_request *request);
@@ -80,7 +82,8 @@ MUST_USE enum status http_work(struct http_request *request, http_handler *work,
 struct http_stats {
     uint64_t requests, refused, swept; /* refused: before any handler; swept: too slow */
     uint64_t connections, connections_max, inflight_bytes;
-    uint64_t by_class[6]; /* [2] = answers 2xx, … */
+    uint64_t waiting_bytes; /* of bodies that wait for room, unread */
+    uint64_t by_class[6];   /* [2] = answers 2xx, … */
 };
 void http_stats(struct http_server *server, struct http_stats *ret_stats);
 #endif

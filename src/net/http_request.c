@@ -47,7 +47,8 @@ static void request_clear(struct http_request *request)
     request->response = NULL;
     request->extras = NULL;
     request->fields_count = 0;
-    request->begun = request->read_whole = request->close = request->chunked = false;
+    request->begun = request->waits = request->read_whole = request->close = request->chunked =
+        false;
     request->refusal = request->code = 0;
     request->body_length = 0;
     CHECK(request->charged == 0 && !request->active);
@@ -122,12 +123,12 @@ struct str http_body(struct http_request *request)
     return buf_view(&request->body);
 }
 
-void http_body_drop(struct http_request *request)
+void http_body_drop(struct http_request *request, size_t bytes)
 {
     if (request->body.capacity > HTTP_KEEP_BYTES)
         buf_done(&request->body);
     buf_reset(&request->body);
-    http_inflight_release(request);
+    http_room_set(request, bytes);
 }
 
 struct str http_remote(struct http_request *request)
@@ -173,6 +174,7 @@ static void request_answer(struct http_request *request, int code, struct MHD_Re
     for (struct http_extra *extra = request->extras; extra != NULL; extra = extra->next)
         MHD_add_response_header(response, extra->name, extra->value);
     CHECK(request->response == NULL);
+    http_room_set(request, 0);
     request->response = response;
     request->code = code;
     if (__atomic_compare_exchange_n(&request->state, &state, STATE_REPLIED, false, __ATOMIC_ACQ_REL,

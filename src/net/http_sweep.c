@@ -89,7 +89,7 @@ struct http_connection *http_connection_open(struct http_server *server, int fd,
     return connection;
 }
 
-static void sweeper_nudge(struct http_server *server)
+void http_sweeper_nudge(struct http_server *server)
 {
     /* Cannot fail but by a counter of 2^64 - 2 unread nudges. */
     (void)!write(server->sweeper_wake, &(uint64_t){1}, sizeof(uint64_t));
@@ -106,7 +106,7 @@ static void linger_begin(struct http_server *server, int fd)
     shutdown(copy, SHUT_WR);
     server->lingering[server->lingering_count++] =
         (struct http_linger){copy, monotonic_us() + HTTP_LINGER_US};
-    sweeper_nudge(server);
+    http_sweeper_nudge(server);
 }
 
 void http_connection_close(struct http_server *server, struct http_connection *connection)
@@ -253,9 +253,12 @@ static void *sweeper_main(void *ctx)
     int64_t every = shortest / 20; /* so a limit is kept within a twentieth */
     int64_t next = monotonic_us() + every;
 
+    int64_t room = INT64_MAX; /* when somebody's wait for room ends */
+
     while (!__atomic_load_n(&server->sweeper_stop, __ATOMIC_ACQUIRE)) {
-        sweeper_wait(server, next);
+        sweeper_wait(server, room < next ? room : next);
         int64_t now = monotonic_us();
+        room = http_room_expire(server, now);
         linger_all(server, now);
         if (now < next)
             continue;
@@ -281,7 +284,7 @@ enum status http_sweeper_start(struct http_server *server, struct err *err)
 void http_sweeper_stop(struct http_server *server)
 {
     __atomic_store_n(&server->sweeper_stop, true, __ATOMIC_RELEASE);
-    sweeper_nudge(server);
+    http_sweeper_nudge(server);
     pthread_join(server->sweeper, NULL);
     for (unsigned i = 0; i < server->lingering_count; i++)
         close(server->lingering[i].fd);
