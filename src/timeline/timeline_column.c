@@ -16,6 +16,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "warehouse/warehouse_stream.h"
 
 #define MEMORY_SHARE 8
 #define VALUES_MAX (UINT32_MAX - 1)

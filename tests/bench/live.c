@@ -21,6 +21,7 @@
 #include "base/check.h"
 #include "base/disk.h"
 #include "base/rng.h"
+#include "timeline/timeline_scan.h"
 
 #define LEAST_S 1.0 /* of each engine and question */
 #define ANSWER_MAX ((size_t)256 << 20)
