@@ -34,7 +34,7 @@ struct api *api_new(const struct api_options *options)
     api->routes_count = ROUTES;
     if (options->clock->is_virtual) /* the route does not exist without the flag (DESIGN §11) */
         api->routes[api->routes_count++] =
-            (struct route){"POST", "/test/clock", api_test_clock, SCOPE_ADMIN, AUDIT_WRITE, 4096};
+            (struct route){"POST", "/test/clock", api_test_clock, SCOPE_ADMIN, AUDIT_NONE, 4096};
     return api;
 }
 
@@ -157,6 +157,7 @@ enum status api_identifier(struct http_request *request, struct str id,
         return err_set(err, ST_INVALID, "the value can be no %s", identifier_name(type));
     *ret_type = type;
     *ret_value = arena_copy(http_arena(request), *ret_value); /* it may be a part of the body */
+    audit_subject(api_audited(request), name, *ret_value);
     return ST_OK;
 }
 
@@ -184,10 +185,34 @@ struct after {
     http_handler *work;
 };
 
+/* A change is in the audit log before anything is done. */
+struct change {
+    struct api *api;
+    http_handler *work;
+};
+
+static void change_work(void *ctx, struct http_request *request)
+{
+    struct change *change = ctx;
+    struct err err;
+    if (api_audit_begin(change->api, request, &err) == ST_OK)
+        change->work(change->api, request);
+    else
+        http_reply_error(request, &err);
+}
+
 static void hand_to_worker(struct api *api, struct http_request *request, http_handler *work)
 {
     struct err err;
-    if (http_work(request, work, api, &err) != ST_OK)
+    void *ctx = api;
+    struct audit_call *call = api_audited(request);
+    if (call != NULL && call->kind == AUDIT_KIND_CHANGE) {
+        struct change *change = ARENA_NEW(http_arena(request), struct change);
+        *change = (struct change){api, work};
+        ctx = change;
+        work = change_work;
+    }
+    if (http_work(request, work, ctx, &err) != ST_OK)
         http_reply_error(request, &err);
 }
 

@@ -31,6 +31,13 @@ void api_work(struct api *api, struct http_request *request, http_handler *work)
 /* The same, but without `after=` the work is done here and now (it takes microseconds). */
 void api_quick(struct api *api, struct http_request *request, http_handler *work);
 
+/* api_audit.c: the record of a change is on the disk when this returns ST_OK; for other requests it
+ * does nothing. Waits. */
+MUST_USE enum status api_audit_begin(struct api *api, struct http_request *request,
+                                     struct err *err);
+/* The record that goes with a request, or NULL; the calls of access/audit.h take that. */
+struct audit_call *api_audited(struct http_request *request);
+
 /* The end of every handler: `json` with `code` when the status is ST_OK, else the error. Releases
  * `json`. */
 void api_finish(struct http_request *request, enum status status, int code, struct buf *json,

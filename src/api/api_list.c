@@ -25,7 +25,8 @@ enum status api_forget(void *ctx, const uint64_t *visitors,
 
 /* The name of the report that a cell is of: live has judged the cell, so it is there. */
 static enum status list_make(struct api *api, struct str name, struct str cell,
-                             const struct live_run *run, struct buf *json, struct err *err)
+                             const struct live_run *run, struct buf *json, int64_t *ret_id,
+                             struct err *err)
 {
     uint64_t *people = NULL;
     size_t count = 0, kept = 0;
@@ -44,6 +45,7 @@ static enum status list_make(struct api *api, struct str name, struct str cell,
     json_put_member_str(json, "name", str_trim(name));
     json_put_member_uint(json, "people", kept);
     buf_char(json, '}');
+    *ret_id = id;
     return ST_OK;
 }
 
@@ -53,6 +55,7 @@ static void list_add_work(void *ctx, struct http_request *request)
     struct err err;
     struct buf json;
     struct live_run run;
+    int64_t id = 0;
     yyjson_doc *doc = NULL;
     buf_init(&json, ANSWER_BYTES_MAX);
     enum status status = api_live_run(api, request, &run, &err);
@@ -61,7 +64,9 @@ static void list_add_work(void *ctx, struct http_request *request)
     yyjson_val *root = yyjson_doc_get_root(doc);
     if (status == ST_OK)
         status = list_make(api, json_member_str(root, "name"), json_member_str(root, "cell"), &run,
-                           &json, &err);
+                           &json, &id, &err);
+    if (status == ST_OK)
+        audit_object(api_audited(request), "%lld", (long long)id);
     yyjson_doc_free(doc);
     api_finish(request, status, 201, &json, &err);
 }

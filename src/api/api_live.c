@@ -45,6 +45,7 @@ enum status api_param_number(struct api *api, struct http_request *request, cons
     if (!number_read(api_param(api, request, "id"), INT64_MAX, &id))
         return err_set(err, ST_NOT_FOUND, "there is no such %s", what);
     *ret_id = (int64_t)id;
+    audit_object(api_audited(request), "%lld", (long long)*ret_id);
     return ST_OK;
 }
 
@@ -178,6 +179,8 @@ static void saved_add_work(void *ctx, struct http_request *request)
         status = saved_add(api->options.facts, clock_now_us(api->options.clock),
                            json_member_str(root, "name"), report, yyjson_obj_get(root, "question"),
                            &id, &err);
+    if (status == ST_OK)
+        audit_object(api_audited(request), "%lld", (long long)id);
     if (status == ST_OK)
         status = saved_get(api->options.facts, id, &json, &err);
     yyjson_doc_free(doc);

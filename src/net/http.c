@@ -433,6 +433,20 @@ static void options_default(struct http_options *options)
         options->body_us_max = HTTP_BODY_US;
 }
 
+static enum status trusted_read(struct http_server *server, struct err *err)
+{
+    enum status status = ST_OK;
+    const char *const *texts = server->options.trusted;
+    for (; status == ST_OK && texts != NULL && *texts != NULL; texts++) {
+        if (server->trusted_count == HTTP_TRUSTED_MAX)
+            return err_set(err, ST_INVALID, "could not start: more than %d trusted proxies",
+                           HTTP_TRUSTED_MAX);
+        status = address_range_parse(str_trim(str_of(*texts)),
+                                     &server->trusted[server->trusted_count++], err);
+    }
+    return status;
+}
+
 enum status http_start(const struct http_options *options, struct http_server **ret_server,
                        struct err *err)
 {
@@ -450,7 +464,9 @@ enum status http_start(const struct http_options *options, struct http_server **
     pthread_mutex_init(&server->pool_mutex, NULL);
     pthread_mutex_init(&server->room_mutex, NULL);
 
-    enum status status = files_reserve(server, err);
+    enum status status = trusted_read(server, err);
+    if (status == ST_OK)
+        status = files_reserve(server, err);
     if (status == ST_OK)
         status = listen_open(server, err);
     if (status == ST_OK)

@@ -20,6 +20,9 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "base/str.h"
+#include "net/address.h"
+
+#define HTTP_TRUSTED_MAX 64
 
 struct http_server;
 struct http_request;
@@ -35,8 +38,9 @@ struct http_options {
     int64_t room_us_max;      /* a body may wait so long for room; 0 = 50 ms */
     int64_t header_us_max;    /* 0 = 10 s */
     int64_t body_us_max;      /* 0 = 30 s */
-    /* Addresses without the limit of 256 unfinished requests, such as our own proxy's: texts as
-     * http_remote gives them, NULL at the end. Borrowed while the server runs. NULL = none. */
+    /* Addresses and ranges ("10.0.0.0/8") of our own proxies: they may have more than 256
+     * unfinished requests, and what they say of who called them is believed. NULL at the end; at
+     * most HTTP_TRUSTED_MAX. NULL = none. */
     const char *const *trusted;
     /* The body limit of a request, decided on its head. */
     size_t (*body_limit)(void *ctx, struct http_request *request);
@@ -64,8 +68,17 @@ struct str http_body(struct http_request *request);
  * answer it counts as `bytes` in flight: what was made of it. */
 void http_body_drop(struct http_request *request, size_t bytes);
 struct str http_remote(struct http_request *request); /* address without port */
+/* Who sent it: the address it came from, or what trusted proxies say in X-Forwarded-For, else in
+ * Forwarded. False when a proxy does not tell. */
+bool http_client_address(struct http_request *request, struct address *ret_address);
 /* Memory that lives as long as the request. Only the thread that handles it may use it. */
 struct arena *http_arena(struct http_request *request);
+
+/* Somebody must know of the answer before it leaves: `tell` is called once, with its code, by the
+ * thread that answers. It may wait; it must not answer. `ctx` is also what http_told gives. */
+typedef void http_tell(void *ctx, struct http_request *request, int code);
+void http_before_answer(struct http_request *request, http_tell *tell, void *ctx);
+void *http_told(struct http_request *request); /* NULL: nobody */
 
 /* Before the reply: a response header. Values with control characters are dropped. */
 void http_set_header(struct http_request *request, const char *name, struct str value);

@@ -55,7 +55,6 @@ struct http_peer {
     struct hash128 key;
     unsigned connections; /* under server->mutex; the last one frees the peer */
     int unfinished;       /* atomic */
-    bool trusted;
 };
 
 enum http_phase { PHASE_IDLE, PHASE_BODY, PHASE_BUSY };
@@ -64,7 +63,9 @@ struct http_connection {
     struct http_connection *prev, *next; /* under server->mutex */
     struct http_peer *peer;
     int fd;
-    char remote[46];
+    char remote[ADDRESS_TEXT_BYTES];
+    struct address address;
+    bool trusted;     /* one of our proxies */
     int phase;        /* sweeper reads: enum http_phase */
     int64_t since_us; /* sweeper reads: when PHASE_BODY began */
     unsigned served;  /* sweeper reads: requests completed */
@@ -120,6 +121,8 @@ struct http_request {
     struct buf body;
     struct arena arena;
     struct http_extra *extras; /* in the arena */
+    http_tell *tell;           /* or NULL; called before the answer is handed over */
+    void *tell_ctx;
     /* The answer, from the replier to the network thread. */
     struct MHD_Response *response;
     int code;
@@ -152,6 +155,8 @@ struct http_server {
     int listen_fd;
     int port;
     unsigned connections_max;
+    struct address_range trusted[HTTP_TRUSTED_MAX];
+    size_t trusted_count;
     bool stopping;  /* atomic: no new requests */
     bool closing;   /* atomic: no new suspensions survive */
     int active;     /* atomic: requests that are or may be suspended: waiting for room, or between
@@ -214,6 +219,9 @@ bool http_connection_count(struct http_connection *connection);
 void http_connection_uncount(struct http_connection *connection);
 
 void http_sweeper_nudge(struct http_server *server);
+
+/* http_client_address.c */
+bool http_is_trusted(const struct http_server *server, const struct address *address);
 
 /* http_room.c. When the head is good: ROOM_WAIT has suspended the request, and whoever makes room
  * resumes it, with `refusal` set if its time was up. */

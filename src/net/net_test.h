@@ -24,6 +24,7 @@
 struct bench {
     struct http_server *server;
     int calls, smuggled; /* atomic */
+    int told;            /* atomic: the codes of answers that somebody was told of, added up */
     pthread_t replier;
     sem_t filled, done;
     pthread_mutex_t mutex;
