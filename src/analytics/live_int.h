@@ -168,6 +168,9 @@ MUST_USE enum status live_window_parse(struct live_ask *ask, struct str from, st
 /* "2026-11-24", "2026-11-24T13:00" in the zone. */
 void live_put_time(const struct live_ask *ask, struct buf *json, const char *member, uint32_t time,
                    enum live_unit unit);
+/* "2026-11-24T13:00:05+08:00". */
+#define LIVE_MOMENT_BYTES 64
+void live_moment(const struct live_ask *ask, int64_t us, char ret_text[LIVE_MOMENT_BYTES]);
 
 /* --- a pass (live_pass.c) --------------------------------------------------------------------- */
 
@@ -216,7 +219,10 @@ enum status live_trend(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_lifecycle(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_stickiness(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_funnel(struct live_ask *ask, struct buf *json, struct err *err);
+enum status live_sequence(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_retention(struct live_ask *ask, struct buf *json, struct err *err);
+/* A retention whose question has "conditions". */
+enum status live_conditions(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_paths(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_cohort(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_attribution(struct live_ask *ask, struct buf *json, struct err *err);

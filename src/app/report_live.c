@@ -230,7 +230,14 @@ static void breakdown_put(struct question *question, const struct options *optio
     buf_char(question->json, '}');
 }
 
-/* Options that are a text of the question. */
+static void put_whole(struct question *question, const struct options *options, enum option option,
+                      const char *name)
+{
+    put_name(question, name);
+    buf_fmt(question->json, "%lld", option_number(options, option));
+}
+
+/* Options that are a text or a whole number of the question. */
 static void texts_put(struct question *question, const struct options *options)
 {
     static const struct {
@@ -239,17 +246,19 @@ static void texts_put(struct question *question, const struct options *options)
     } texts[] = {
         {OPTION_FROM, "from"},     {OPTION_TO, "to"},           {OPTION_ZONE, "zone"},
         {OPTION_UNIT, "unit"},     {OPTION_MEASURE, "measure"}, {OPTION_PROPERTY, "property"},
-        {OPTION_WINDOW, "window"},
+        {OPTION_WINDOW, "window"}, {OPTION_PATTERN, "pattern"},
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (option_is_given(options, texts[i].option))
             put_text(question, texts[i].member, option_text(options, texts[i].option));
     if (option_is_set(options, OPTION_COMPARE))
         put_text(question, "compare", "previous");
-    if (option_is_given(options, OPTION_PERIODS)) {
-        put_name(question, "periods");
-        buf_fmt(question->json, "%lld", (long long)option_number(options, OPTION_PERIODS));
-    }
+    if (option_is_given(options, OPTION_PERIODS))
+        put_whole(question, options, OPTION_PERIODS, "periods");
+    bool usual = options->command == COMMAND_REPORT_SEQUENCE &&
+                 !option_is_set(options, OPTION_QUESTION); /* as on files */
+    if (usual || option_is_given(options, OPTION_EXAMPLES))
+        put_whole(question, options, OPTION_EXAMPLES, "examples");
 }
 
 static void attribution_put(struct question *question, const struct options *options)
@@ -369,13 +378,14 @@ static enum status question_put(const struct options *options, struct buf *json,
     const char *const *events = NULL;
     size_t count = option_list(options, OPTION_EVENT, &events);
     const char *member = event_member(options->command, count);
+    const char *steps = options->command == COMMAND_REPORT_RETENTION ? "conditions" : "steps";
     buf_char(json, '{');
     enum status status = base_parse(options, &base, err);
     if (status == ST_OK)
         status = events_put(&question, member, OPTION_EVENT, options, strcmp(member, "events") == 0,
                             err);
     if (status == ST_OK)
-        status = events_put(&question, "steps", OPTION_STEP, options, true, err);
+        status = events_put(&question, steps, OPTION_STEP, options, true, err);
     if (status == ST_OK)
         status = start_put(&question, options, err);
     if (status == ST_OK)
