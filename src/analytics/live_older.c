@@ -25,23 +25,10 @@ struct live_older {
 
 /* --- how long --------------------------------------------------------------------------------- */
 
-static bool is_cancelled(const struct live_ask *ask)
-{
-    return ask->run->cancel != NULL && __atomic_load_n(ask->run->cancel, __ATOMIC_RELAXED);
-}
-
 static bool must_stop(void *ctx)
 {
-    const struct live_ask *ask = ctx;
-    return is_cancelled(ask) || monotonic_us() > ask->deadline_us;
-}
-
-static enum status stopped(const struct live_ask *ask, struct err *err)
-{
-    if (is_cancelled(ask))
-        return err_set(err, ST_BUSY, "the report was cancelled");
-    err_set(err, ST_TIMEOUT, "could not read older events within the time limit of the report");
-    return err_hint(err, ST_TIMEOUT, "a shorter window, fewer events by name, or a larger limit");
+    struct err ignored;
+    return live_goes_on(ctx, &ignored) != ST_OK;
 }
 
 static struct timespec soon(void)
@@ -84,8 +71,8 @@ static enum status turn_take(struct live_ask *ask, struct err *err)
     pthread_mutex_unlock(&turns->mutex);
     if (mine)
         return ST_OK;
-    if (is_cancelled(ask))
-        return stopped(ask, err);
+    if (live_goes_on(ask, err) == ST_BUSY)
+        return ST_BUSY; /* cancelled */
     err_set(err, ST_BUSY,
             "could not read older events: another question about them took all the time");
     return err_hint(err, ST_BUSY, "try again in some seconds, or with a larger limit");
@@ -107,8 +94,9 @@ static enum status position_wait(struct live_ask *ask, struct err *err)
     const struct timespec pause = {.tv_nsec = 5 * 1000 * 1000};
     int64_t until_us = monotonic_us() + LIMIT_WAIT_US;
     while (warehouse_position(warehouse) < ask->run->after) {
-        if (must_stop(ask))
-            return stopped(ask, err);
+        enum status status = live_goes_on(ask, err);
+        if (status != ST_OK)
+            return status;
         if (monotonic_us() > until_us)
             return err_set(err, ST_TIMEOUT,
                            "could not wait for the warehouse: it is at %llu of %llu",
@@ -195,9 +183,10 @@ static enum status extract(struct live_ask *ask, const struct live_reach *reach,
     status = timeline_extract(&with, &older->extract, &older->timeline, err);
     if (status != ST_OK) {
         turn_give(ask);
-        return status == ST_BUSY && must_stop(ask) ? stopped(ask, err)
-               : status == ST_TOO_LARGE            ? too_large(ask, memory, err)
-                                                   : status;
+        enum status ended = live_goes_on(ask, err); /* else the words are the extract's */
+        return ended != ST_OK           ? ended
+               : status == ST_TOO_LARGE ? too_large(ask, memory, err)
+                                        : status;
     }
     ask->older = older;
     return timeline_view_open(older->timeline, 0, &ask->view, err);
@@ -271,5 +260,6 @@ enum status live_older_people(struct live_ask *ask, live_person_each *each, void
                                         .stop_ctx = ask};
     enum status status =
         warehouse_stream_people(ask->live->options.warehouse, &span, people_take, &listing, err);
-    return status != ST_OK && must_stop(ask) ? stopped(ask, err) : status;
+    enum status ended = status == ST_OK ? ST_OK : live_goes_on(ask, err);
+    return ended != ST_OK ? ended : status;
 }

@@ -16,6 +16,7 @@ static const struct live_definition definitions[] = {
     {"lifecycle", live_lifecycle, live_lifecycle_reach},
     {"stickiness", live_stickiness, live_stickiness_reach},
     {"funnel", live_funnel, live_funnel_reach},
+    {"sequence", live_sequence, live_sequence_reach},
     {"retention", live_retention, live_retention_reach},
     {"paths", live_paths, live_paths_reach},
     {"cohort", live_cohort, live_cohort_reach},
@@ -125,13 +126,8 @@ static void session_close(struct session *session)
 
 static void put_moment(const struct live_ask *ask, struct buf *json, const char *member, int64_t us)
 {
-    char text[64];
-    struct zone_time at;
-    zone_local(ask->calendar, us / US_PER_S, &at);
-    int minutes = abs(at.offset_s) / 60;
-    snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d%c%02d:%02d", at.year, at.month,
-             at.day, at.hour, at.minute, at.second, at.offset_s < 0 ? '-' : '+', minutes / 60,
-             minutes % 60);
+    char text[LIVE_MOMENT_BYTES];
+    live_moment(ask, us, text);
     json_put_member_str(json, member, str_of(text));
 }
 

@@ -13,7 +13,7 @@
  * by compare-and-swap. A replier that was faster has made it REPLIED: then we resume ourselves. A
  * slower one finds WAITING, so the connection is surely suspended, and resumes it. MHD does not
  * look at a suspended connection, so nothing happens to the request while its replier works, even
- * if the client leaves.
+ * if the client leaves; a replier that wants to know asks http_watch.c.
  *
  * epoll, not poll: a poll costs something for every open connection, and a thousand that idle or
  * drip would halve the rate of the others. See epoll_wait below for the bug that stood in the way.
@@ -421,6 +421,9 @@ static void options_default(struct http_options *options)
         options->threads = 2;
     if (options->workers == 0)
         options->workers = 2;
+    if (options->long_workers == 0)
+        options->long_workers = 2;
+    CHECK(options->workers + options->long_workers <= HTTP_WATCHES);
     if (options->inflight_max == 0)
         options->inflight_max = LIMIT_INFLIGHT_BYTES;
     if (options->connections_max == 0)
@@ -431,6 +434,38 @@ static void options_default(struct http_options *options)
         options->header_us_max = HTTP_HEAD_US;
     if (options->body_us_max == 0)
         options->body_us_max = HTTP_BODY_US;
+}
+
+static enum status trusted_read(struct http_server *server, struct err *err)
+{
+    enum status status = ST_OK;
+    const char *const *texts = server->options.trusted;
+    for (; status == ST_OK && texts != NULL && *texts != NULL; texts++) {
+        if (server->trusted_count == HTTP_TRUSTED_MAX)
+            return err_set(err, ST_INVALID, "could not start: more than %d trusted proxies",
+                           HTTP_TRUSTED_MAX);
+        status = address_range_parse(str_trim(str_of(*texts)),
+                                     &server->trusted[server->trusted_count++], err);
+    }
+    return status;
+}
+
+static enum status pools_start(struct http_server *server, struct err *err)
+{
+    const struct http_options *options = &server->options;
+    enum status status = http_pool_start(&server->work, options->workers, HTTP_WORK_QUEUE, err);
+    if (status != ST_OK)
+        return status;
+    status = http_pool_start(&server->long_work, options->long_workers, HTTP_LONG_QUEUE, err);
+    if (status != ST_OK)
+        http_pool_stop(&server->work);
+    return status;
+}
+
+static void pools_stop(struct http_server *server)
+{
+    http_pool_stop(&server->work);
+    http_pool_stop(&server->long_work);
 }
 
 enum status http_start(const struct http_options *options, struct http_server **ret_server,
@@ -450,11 +485,13 @@ enum status http_start(const struct http_options *options, struct http_server **
     pthread_mutex_init(&server->pool_mutex, NULL);
     pthread_mutex_init(&server->room_mutex, NULL);
 
-    enum status status = files_reserve(server, err);
+    enum status status = trusted_read(server, err);
+    if (status == ST_OK)
+        status = files_reserve(server, err);
     if (status == ST_OK)
         status = listen_open(server, err);
     if (status == ST_OK)
-        status = http_pool_start(&server->work, server->options.workers, err);
+        status = pools_start(server, err);
     if (status != ST_OK) {
         server_free(server);
         return status;
@@ -466,7 +503,7 @@ enum status http_start(const struct http_options *options, struct http_server **
             http_sweeper_stop(server);
     }
     if (status != ST_OK) {
-        http_pool_stop(&server->work);
+        pools_stop(server);
         server_free(server);
         return status;
     }
@@ -510,7 +547,8 @@ void http_stop(struct http_server *server, int64_t grace_us)
     wait_for_zero(&server->unfinished, monotonic_us() + grace_us);
 
     __atomic_store_n(&server->closing, true, __ATOMIC_SEQ_CST);
-    http_pool_stop(&server->work);
+    http_watch_stop(server);
+    pools_stop(server);
     http_room_close(server);
     /* MHD aborts the process if a connection is suspended when it stops: so first none may be. */
     do {
