@@ -173,7 +173,7 @@ let last;
 for (let i = 0; i < pings.length; i += 2500) last = await server.must('POST', '/api/v1/batch', { events: pings.slice(i, i + 2500) });
 await server.sql('SELECT 1', last.position);
 const older = { from: '2026-08-01', to: '2026-08-20' }, newer = { from: '2026-09-20', to: '2026-09-21' };
-const [count, who, both] = (await server.sql(`SELECT count(*) FILTER (WHERE name = 'pong'), count(DISTINCT person) FILTER (WHERE name = 'pong'),
+const [count, who, everybody] = (await server.sql(`SELECT count(*) FILTER (WHERE name = 'pong'), count(DISTINCT person) FILTER (WHERE name = 'pong'),
   count(DISTINCT person) FROM events WHERE time >= '2026-07-31T16:00:00' AND time < '2026-08-20T16:00:00'`, last.position))[0].map(Number);
 for (const [megabytes, where] of [[512, ['memory', 'memory']], [1, ['warehouse', 'memory']], [0, ['warehouse', 'warehouse']]]) {
   await server.stop();
@@ -184,11 +184,11 @@ for (const [megabytes, where] of [[512, ['memory', 'memory']], [1, ['warehouse',
   const old = await about('trend', { event: 'pong', unit: 'month' }, older), now = await about('trend', { event: 'pong' }, newer);
   story.check(`with ${megabytes} MB the source is said`, old.source === where[0] && now.source === where[1], `${old.source} ${now.source}`);
   story.check(`with ${megabytes} MB an older number is whole`, old.totals?.[0].count === count && old.totals[0].people === who &&
-    old.people === both && old.complete_from === undefined, JSON.stringify(old).slice(0, 400));
+    old.people === everybody && old.complete_from === undefined, JSON.stringify(old).slice(0, 400));
   const behind = await open_cell(old.totals[0].cell, '&limit=3');
   story.check(`with ${megabytes} MB its people are found`, behind.total === who && behind.people.length === 3, JSON.stringify(behind));
   const funnel = await about('funnel', { steps: ['ping', 'pong'], window: '1d' }, older);
-  story.check(`with ${megabytes} MB a funnel reaches the old days`, funnel.source === where[0] && funnel.rows[0].people === both, JSON.stringify(funnel).slice(0, 400));
+  story.check(`with ${megabytes} MB a funnel reaches the old days`, funnel.source === where[0] && funnel.rows[0].people === everybody, JSON.stringify(funnel).slice(0, 400));
 }
 await server.stop();
 server.remove();
