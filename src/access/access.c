@@ -11,6 +11,7 @@
 #include "access/access_int.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "access_sql.h"

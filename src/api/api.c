@@ -25,6 +25,7 @@ struct api *api_new(const struct api_options *options)
 {
     struct api *api = mem_zero(sizeof *api);
     pthread_mutex_init(&api->erasing, NULL);
+    pthread_mutex_init(&api->running_mutex, NULL);
     api->options = *options;
     facts_prepare(options->facts, api_queries);
     saved_init(options->facts);
@@ -43,6 +44,7 @@ void api_free(struct api *api)
     if (api == NULL)
         return;
     pthread_mutex_destroy(&api->erasing);
+    pthread_mutex_destroy(&api->running_mutex);
     free(api->routes);
     free(api);
 }
@@ -178,11 +180,16 @@ enum status api_body(struct http_request *request, yyjson_doc **ret_doc, struct 
 /* --- read your writes
  * --------------------------------------------------------------------------------------------- */
 
+/* http_work or http_work_long. */
+typedef enum status to_queue(struct http_request *request, http_handler *work, void *ctx,
+                             struct err *err);
+
 struct after {
     struct pipeline_waiter waiter;
     struct api *api;
     struct http_request *request;
     http_handler *work;
+    to_queue *queue;
 };
 
 /* A change is in the audit log before anything is done. */
@@ -201,7 +208,8 @@ static void change_work(void *ctx, struct http_request *request)
         http_reply_error(request, &err);
 }
 
-static void hand_to_worker(struct api *api, struct http_request *request, http_handler *work)
+static void hand_to_worker(struct api *api, struct http_request *request, http_handler *work,
+                           to_queue *queue)
 {
     struct err err;
     void *ctx = api;
@@ -212,7 +220,7 @@ static void hand_to_worker(struct api *api, struct http_request *request, http_h
         ctx = change;
         work = change_work;
     }
-    if (http_work(request, work, ctx, &err) != ST_OK)
+    if (queue(request, work, ctx, &err) != ST_OK)
         http_reply_error(request, &err);
 }
 
@@ -220,7 +228,7 @@ static void after_ready(struct pipeline_waiter *waiter, enum status status)
 {
     struct after *after = waiter->ctx;
     if (status == ST_OK) {
-        hand_to_worker(after->api, after->request, after->work);
+        hand_to_worker(after->api, after->request, after->work, after->queue);
         return;
     }
     struct err err;
@@ -230,7 +238,8 @@ static void after_ready(struct pipeline_waiter *waiter, enum status status)
 }
 
 /* True when the request waits (or was refused); false when it named no position. */
-static bool waits(struct api *api, struct http_request *request, http_handler *work)
+static bool waits(struct api *api, struct http_request *request, http_handler *work,
+                  to_queue *queue)
 {
     struct err err;
     struct log_position position;
@@ -244,7 +253,7 @@ static bool waits(struct api *api, struct http_request *request, http_handler *w
         return true;
     }
     struct after *after = ARENA_NEW(http_arena(request), struct after);
-    *after = (struct after){.api = api, .request = request, .work = work};
+    *after = (struct after){.api = api, .request = request, .work = work, .queue = queue};
     /* A token is the position of a record: what is wanted is that the record has been folded. */
     after->waiter = (struct pipeline_waiter){
         .offset = position.offset + 1,
@@ -262,12 +271,18 @@ static bool waits(struct api *api, struct http_request *request, http_handler *w
 
 void api_work(struct api *api, struct http_request *request, http_handler *work)
 {
-    if (!waits(api, request, work))
-        hand_to_worker(api, request, work);
+    if (!waits(api, request, work, http_work))
+        hand_to_worker(api, request, work, http_work);
+}
+
+void api_work_long(struct api *api, struct http_request *request, http_handler *work)
+{
+    if (!waits(api, request, work, http_work_long))
+        hand_to_worker(api, request, work, http_work_long);
 }
 
 void api_quick(struct api *api, struct http_request *request, http_handler *work)
 {
-    if (!waits(api, request, work))
+    if (!waits(api, request, work, http_work))
         work(api, request);
 }

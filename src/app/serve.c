@@ -36,15 +36,6 @@ struct server {
 
 /* --- one request ------------------------------------------------------------------------------ */
 
-static struct str bearer(struct http_request *request)
-{
-    struct str header = http_header(request, "Authorization");
-    struct str word = STR("Bearer ");
-    if (header.n > word.n && str_eq_nocase((struct str){header.p, word.n}, word))
-        return str_trim((struct str){header.p + word.n, header.n - word.n});
-    return (struct str){NULL, 0};
-}
-
 /* *ret_key is the key's id, also when it may not do this; empty when it is unknown. */
 static enum status scope_check(struct server *server, const struct route *route,
                                struct http_request *request, struct str *ret_key, struct err *err)
@@ -53,7 +44,7 @@ static enum status scope_check(struct server *server, const struct route *route,
     *ret_key = (struct str){NULL, 0};
     if (route->scope == SCOPE_NONE)
         return ST_OK;
-    struct str key = bearer(request);
+    struct str key = http_bearer(request);
     if (key.n == 0) {
         err_set(err, ST_UNAUTHORIZED, "this route needs a secret key");
         return err_hint(err, ST_UNAUTHORIZED, "send it as Authorization: Bearer KEY");

@@ -680,6 +680,24 @@ static void bug_is_on(void)
     _exit(hook_bug("late") && !hook_bug("latest") && !hook_bug("lat") ? 5 : 6);
 }
 
+static void a_held_point_is_left_when_the_file_goes(void **state)
+{
+    char path[] = "/tmp/hezou-hold-XXXXXX", held[64];
+    (void)state;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    snprintf(held, sizeof held, "point:%s", path);
+    setenv("HEZOU_HOLD", held, 1);
+    assert_true(hook_held("point"));
+    assert_false(hook_held("poin"));
+    assert_false(hook_held("pointless"));
+    unlink(path);
+    assert_false(hook_held("point"));
+    unsetenv("HEZOU_HOLD");
+    assert_false(hook_held("point"));
+}
+
 static void a_process_ends_as_its_cause_asks(void **state)
 {
     (void)state;
@@ -726,6 +744,7 @@ int main(void)
         PLACE_TEST(pieces_are_written_in_order_however_many),
         PLACE_TEST(a_fault_comes_once_or_for_ever),
         cmocka_unit_test(a_long_holder_lets_in_all_who_wait),
+        cmocka_unit_test(a_held_point_is_left_when_the_file_goes),
         cmocka_unit_test(a_process_ends_as_its_cause_asks),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);

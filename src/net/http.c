@@ -13,7 +13,7 @@
  * by compare-and-swap. A replier that was faster has made it REPLIED: then we resume ourselves. A
  * slower one finds WAITING, so the connection is surely suspended, and resumes it. MHD does not
  * look at a suspended connection, so nothing happens to the request while its replier works, even
- * if the client leaves.
+ * if the client leaves; a replier that wants to know asks http_watch.c.
  *
  * epoll, not poll: a poll costs something for every open connection, and a thousand that idle or
  * drip would halve the rate of the others. See epoll_wait below for the bug that stood in the way.
@@ -421,6 +421,9 @@ static void options_default(struct http_options *options)
         options->threads = 2;
     if (options->workers == 0)
         options->workers = 2;
+    if (options->long_workers == 0)
+        options->long_workers = 2;
+    CHECK(options->workers + options->long_workers <= HTTP_WATCHES);
     if (options->inflight_max == 0)
         options->inflight_max = LIMIT_INFLIGHT_BYTES;
     if (options->connections_max == 0)
@@ -447,6 +450,24 @@ static enum status trusted_read(struct http_server *server, struct err *err)
     return status;
 }
 
+static enum status pools_start(struct http_server *server, struct err *err)
+{
+    const struct http_options *options = &server->options;
+    enum status status = http_pool_start(&server->work, options->workers, HTTP_WORK_QUEUE, err);
+    if (status != ST_OK)
+        return status;
+    status = http_pool_start(&server->long_work, options->long_workers, HTTP_LONG_QUEUE, err);
+    if (status != ST_OK)
+        http_pool_stop(&server->work);
+    return status;
+}
+
+static void pools_stop(struct http_server *server)
+{
+    http_pool_stop(&server->work);
+    http_pool_stop(&server->long_work);
+}
+
 enum status http_start(const struct http_options *options, struct http_server **ret_server,
                        struct err *err)
 {
@@ -470,7 +491,7 @@ enum status http_start(const struct http_options *options, struct http_server **
     if (status == ST_OK)
         status = listen_open(server, err);
     if (status == ST_OK)
-        status = http_pool_start(&server->work, server->options.workers, err);
+        status = pools_start(server, err);
     if (status != ST_OK) {
         server_free(server);
         return status;
@@ -482,7 +503,7 @@ enum status http_start(const struct http_options *options, struct http_server **
             http_sweeper_stop(server);
     }
     if (status != ST_OK) {
-        http_pool_stop(&server->work);
+        pools_stop(server);
         server_free(server);
         return status;
     }
@@ -526,7 +547,8 @@ void http_stop(struct http_server *server, int64_t grace_us)
     wait_for_zero(&server->unfinished, monotonic_us() + grace_us);
 
     __atomic_store_n(&server->closing, true, __ATOMIC_SEQ_CST);
-    http_pool_stop(&server->work);
+    http_watch_stop(server);
+    pools_stop(server);
     http_room_close(server);
     /* MHD aborts the process if a connection is suspended when it stops: so first none may be. */
     do {

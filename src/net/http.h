@@ -46,15 +46,17 @@ struct http_options {
     size_t (*body_limit)(void *ctx, struct http_request *request);
     http_handler *handle;
     void *ctx;
-    int workers; /* threads of http_work; 0 = 2 */
+    int workers;      /* threads of http_work; 0 = 2 */
+    int long_workers; /* threads of http_work_long; 0 = 2 */
 };
 
 MUST_USE enum status http_start(const struct http_options *options, struct http_server **ret_server,
                                 struct err *err);
 int http_port(const struct http_server *server);
 /* Stop accepting; requests begun are given `grace_us` to be answered, then all is closed and freed.
- * Jobs of http_work that run are waited for. A request that somebody still holds afterwards may be
- * given to http_set_header, http_reply and http_reply_error (to no effect), and to nothing else. */
+ * Jobs of http_work that run are waited for; those that are watched are told. A request that
+ * somebody still holds afterwards may be given to http_set_header, http_reply and http_reply_error
+ * (to no effect), and to nothing else. */
 void http_stop(struct http_server *server, int64_t grace_us);
 
 /* Borrowed until the reply. Names are compared without case. Absent = {NULL, 0}. */
@@ -71,6 +73,7 @@ struct str http_remote(struct http_request *request); /* address without port */
 /* Who sent it: the address it came from, or what trusted proxies say in X-Forwarded-For, else in
  * Forwarded. False when a proxy does not tell. */
 bool http_client_address(struct http_request *request, struct address *ret_address);
+struct str http_bearer(struct http_request *request); /* of Authorization: Bearer */
 /* Memory that lives as long as the request. Only the thread that handles it may use it. */
 struct arena *http_arena(struct http_request *request);
 
@@ -91,6 +94,26 @@ void http_reply_error(struct http_request *request, const struct err *err);
 /* Run `work` on a worker thread; it must reply. ST_BUSY when too many wait. */
 MUST_USE enum status http_work(struct http_request *request, http_handler *work, void *ctx,
                                struct err *err);
+
+/* The same for what may take minutes: threads of its own, so that the short jobs never wait behind
+ * it. Few may wait. */
+MUST_USE enum status http_work_long(struct http_request *request, http_handler *work, void *ctx,
+                                    struct err *err);
+
+/* Is anybody still there to read the answer? A job is watched between begin and end; `over` becomes
+ * true, within milliseconds, when the client has closed its side of the connection, or when
+ * http_stop has waited long enough. The caller may set it too. A client that only shuts down its
+ * writing side after asking looks the same, and MHD would not answer it either. Only for jobs
+ * of http_work and http_work_long, one watch each; end comes before the reply. */
+struct http_watch {
+    bool over;     /* atomic */
+    bool stopping; /* read it after the end: the server stops, its client may still be there */
+    int fd;        /* the rest is net's */
+    struct http_server *server;
+    struct http_watch *prev, *next;
+};
+void http_watch_begin(struct http_request *request, struct http_watch *watch);
+void http_watch_end(struct http_watch *watch);
 
 struct http_stats {
     uint64_t requests, refused, swept; /* refused: before any handler; swept: too slow */

@@ -44,6 +44,8 @@
 #define HTTP_CONNECTIONS 8192u
 #define HTTP_PEER_REQUESTS 256      /* unfinished requests of one address */
 #define HTTP_WORK_QUEUE 256         /* jobs that may wait for a worker; then ST_BUSY */
+#define HTTP_LONG_QUEUE 32          /* the same of http_work_long: each may take minutes */
+#define HTTP_WATCHES 64             /* as many jobs as may run: one watch each */
 #define HTTP_ROOM_US INT64_C(50000) /* so long a body waits for room before it is refused */
 #define HTTP_LINGER_SLOTS 64        /* refused senders that are listened to at the same time */
 #define HTTP_LINGER_US (INT64_C(2) * 1000000)
@@ -138,7 +140,7 @@ struct http_pool {
     pthread_mutex_t mutex;
     pthread_cond_t wake;
     struct http_job queue[HTTP_WORK_QUEUE];
-    unsigned head, count;
+    unsigned head, count, count_max;
     bool stopping;
     int threads_count;
     pthread_t *threads;
@@ -166,13 +168,14 @@ struct http_server {
     uint64_t requests, refused, swept;
     uint64_t by_class[6];
 
-    pthread_mutex_t mutex; /* connections, peers, lingering */
+    pthread_mutex_t mutex; /* connections, peers, lingering, watches */
     struct http_connection *connections;
     uint64_t connections_count;
     struct map peers;
     struct hash_key peers_key;
     struct http_linger lingering[HTTP_LINGER_SLOTS];
     unsigned lingering_count;
+    struct http_watch *watches;
 
     pthread_mutex_t room_mutex; /* who waits for room: http_room.c */
     struct http_request *room_first, *room_last;
@@ -185,7 +188,7 @@ struct http_server {
     pthread_t sweeper;
     int sweeper_wake;  /* eventfd */
     bool sweeper_stop; /* atomic */
-    struct http_pool work;
+    struct http_pool work, long_work;
 };
 
 /* http_head.c. The request line was read: keep what its target was before MHD decodes it in place.
@@ -214,11 +217,18 @@ void http_sweeper_stop(struct http_server *server);
 struct http_connection *http_connection_open(struct http_server *server, int fd,
                                              const struct sockaddr *address);
 void http_connection_close(struct http_server *server, struct http_connection *connection);
+/* Sleeping, it wakes and looks again. */
+void http_sweeper_nudge(struct http_server *server);
 /* Count the connection's request; false when its address has too many unfinished ones. */
 bool http_connection_count(struct http_connection *connection);
 void http_connection_uncount(struct http_connection *connection);
 
-void http_sweeper_nudge(struct http_server *server);
+/* http_watch.c: the sweeper sleeps on these descriptors too; under the mutex. */
+struct pollfd;
+unsigned http_watch_fds(const struct http_server *server, struct pollfd *ret_fds);
+void http_watch_look(struct http_server *server);
+/* The server has waited long enough: every watched job is told. */
+void http_watch_stop(struct http_server *server);
 
 /* http_client_address.c */
 bool http_is_trusted(const struct http_server *server, const struct address *address);
@@ -237,7 +247,8 @@ int64_t http_room_expire(struct http_server *server, int64_t now);
 void http_room_close(struct http_server *server);
 
 /* http_work.c */
-MUST_USE enum status http_pool_start(struct http_pool *pool, int threads, struct err *err);
+MUST_USE enum status http_pool_start(struct http_pool *pool, int threads, unsigned queue_max,
+                                     struct err *err);
 /* Jobs that run are waited for; jobs that wait are answered 503. */
 void http_pool_stop(struct http_pool *pool);
 

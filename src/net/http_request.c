@@ -138,6 +138,15 @@ struct str http_remote(struct http_request *request)
     return str_of(request->connection->remote);
 }
 
+struct str http_bearer(struct http_request *request)
+{
+    struct str header = http_header(request, "Authorization");
+    struct str word = STR("Bearer ");
+    if (header.n > word.n && str_eq_nocase((struct str){header.p, word.n}, word))
+        return str_trim((struct str){header.p + word.n, header.n - word.n});
+    return (struct str){NULL, 0};
+}
+
 struct arena *http_arena(struct http_request *request)
 {
     return &request->arena;

@@ -218,20 +218,31 @@ static void linger_all(struct http_server *server, int64_t now)
     pthread_mutex_unlock(&server->mutex);
 }
 
-/* Sleep until a lingering sender moves, a nudge, or the next sweep. */
+/* Sleep until a lingering sender moves, a watched client leaves, a nudge, or the next sweep. */
 static void sweeper_wait(struct http_server *server, int64_t until)
 {
-    struct pollfd fds[1 + HTTP_LINGER_SLOTS] = {{.fd = server->sweeper_wake, .events = POLLIN}};
+    struct pollfd fds[1 + HTTP_LINGER_SLOTS + HTTP_WATCHES] = {
+        {.fd = server->sweeper_wake, .events = POLLIN}};
     nfds_t count = 1;
 
     pthread_mutex_lock(&server->mutex);
     for (unsigned i = 0; i < server->lingering_count; i++)
         fds[count++] = (struct pollfd){.fd = server->lingering[i].fd, .events = POLLIN};
+    nfds_t watches = count;
+    count += http_watch_fds(server, fds + count);
     pthread_mutex_unlock(&server->mutex);
     int64_t wait = until - monotonic_us();
     poll(fds, count, wait > 0 ? (int)(wait / US_PER_MS) + 1 : 0);
     if (fds[0].revents != 0)
         (void)!read(server->sweeper_wake, &(uint64_t){0}, sizeof(uint64_t)); /* only a nudge */
+    bool moved = false;
+    for (nfds_t i = watches; i < count; i++)
+        moved = moved || fds[i].revents != 0;
+    if (!moved)
+        return;
+    pthread_mutex_lock(&server->mutex);
+    http_watch_look(server);
+    pthread_mutex_unlock(&server->mutex);
 }
 
 static void *sweeper_main(void *ctx)

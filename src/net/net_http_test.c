@@ -280,6 +280,82 @@ static void test_answers_before_the_handler_returns(void **state)
     many_answers("/early", 1000);
 }
 
+static void wait_for(const int *counter, int wanted)
+{
+    int64_t until = test_now_ms() + WAIT_MS;
+    while (__atomic_load_n(counter, __ATOMIC_SEQ_CST) < wanted) {
+        assert_true(test_now_ms() < until);
+        poll(NULL, 0, 1);
+    }
+}
+
+static void test_a_client_that_leaves_is_noticed(void **state)
+{
+    struct bench bench;
+    char answer[4096];
+    (void)state;
+
+    bench_start(&bench, (struct http_options){.long_workers = 1});
+    int first = dial(&bench, NULL), waits = dial(&bench, NULL), half = dial(&bench, NULL);
+    say_post(first, "/watch", "x");
+    wait_for(&bench.watching, 1);
+    say_post(waits, "/watch", "x"); /* for the only worker: found to be gone at its turn */
+    close(waits);
+    close(first);
+    wait_for(&bench.gone, 2);
+    say_post(half, "/watch", "x");
+    wait_for(&bench.watching, 3);
+    shutdown(half, SHUT_WR);
+    wait_for(&bench.gone, 3);
+    assert_true(hear_end(half, answer, sizeof answer));
+    close(half);
+    bench_stop(&bench, 0);
+}
+
+static void test_a_client_that_stays_is_answered(void **state)
+{
+    struct bench bench;
+    char answer[4096];
+    (void)state;
+
+    bench_start(&bench, (struct http_options){.long_workers = 2});
+    int fds[2] = {dial(&bench, NULL), dial(&bench, NULL)}, other = dial(&bench, NULL);
+    for (int i = 0; i < 2; i++)
+        say_post(fds[i], "/watch", "x");
+    wait_for(&bench.watching, 2);
+    say_post(fds[0], "/echo", "next"); /* more to read is no end */
+    say_post(other, "/work", "short work does not wait behind long work");
+    assert_int_equal(hear(other, answer, sizeof answer), 200);
+    assert_string_equal(body_of(answer), "short work does not wait behind long work");
+    for (int i = 0; i < 2; i++)
+        sem_post(&bench.gate);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(hear(fds[i], answer, sizeof answer), 200);
+        assert_string_equal(body_of(answer), "stayed");
+    }
+    assert_int_equal(hear(fds[0], answer, sizeof answer), 200);
+    assert_string_equal(body_of(answer), "next");
+    assert_int_equal(bench.gone, 0);
+    for (int i = 0; i < 2; i++)
+        close(fds[i]);
+    close(other);
+    bench_stop(&bench, 0);
+}
+
+static void test_stop_tells_who_is_watched(void **state)
+{
+    struct bench bench;
+    (void)state;
+
+    bench_start(&bench, (struct http_options){0});
+    int fd = dial(&bench, NULL);
+    say_post(fd, "/watch", "x");
+    wait_for(&bench.watching, 1);
+    bench_stop(&bench, 0);
+    assert_int_equal(bench.stopped, 1);
+    close(fd);
+}
+
 static void test_work_is_bounded(void **state)
 {
     enum { MANY = 2 + 256 + 20 };
@@ -488,6 +564,9 @@ int net_http_tests(void)
         cmocka_unit_test(test_many_connections_all_get_all_answers),
         cmocka_unit_test(test_ten_thousand_suspended_answers),
         cmocka_unit_test(test_answers_before_the_handler_returns),
+        cmocka_unit_test(test_a_client_that_leaves_is_noticed),
+        cmocka_unit_test(test_a_client_that_stays_is_answered),
+        cmocka_unit_test(test_stop_tells_who_is_watched),
         cmocka_unit_test(test_work_is_bounded),
         cmocka_unit_test(test_stop_waits_for_what_was_begun),
         cmocka_unit_test(test_stop_leaves_late_repliers_unharmed),

@@ -74,6 +74,30 @@ static void job_gate(void *ctx, struct http_request *request)
     reply_echo(request);
 }
 
+static void job_watch(void *ctx, struct http_request *request)
+{
+    struct bench *bench = ctx;
+    struct http_watch watch;
+    const char *how = "stayed";
+    http_watch_begin(request, &watch);
+    __atomic_add_fetch(&bench->watching, 1, __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(&watch.over, __ATOMIC_ACQUIRE) && sem_trywait(&bench->gate) != 0)
+        poll(NULL, 0, 1);
+    http_watch_end(&watch);
+    if (watch.over) {
+        how = watch.stopping ? "stopping" : "gone";
+        __atomic_add_fetch(watch.stopping ? &bench->stopped : &bench->gone, 1, __ATOMIC_SEQ_CST);
+    }
+    http_reply(request, 200, "text/plain", str_of(how));
+}
+
+static void handle_watch(struct bench *bench, struct http_request *request)
+{
+    struct err err;
+    if (http_work_long(request, job_watch, bench, &err) != ST_OK)
+        http_reply_error(request, &err);
+}
+
 static void handle_work(struct bench *bench, struct http_request *request, http_handler *job)
 {
     struct err err;
@@ -144,6 +168,8 @@ static void handle(void *ctx, struct http_request *request)
         handle_elsewhere(bench, request, str_is(path, "/early"));
     } else if (str_is(path, "/work")) {
         handle_work(bench, request, job_echo);
+    } else if (str_is(path, "/watch")) {
+        handle_watch(bench, request);
     } else if (str_is(path, "/gate")) {
         handle_work(bench, request, job_gate);
     } else if (str_is(path, "/hold")) {

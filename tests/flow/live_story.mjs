@@ -43,6 +43,23 @@ for (const [name, question] of [['lifecycle', { unit: 'week' }], ['stickiness', 
   story.check(`${name} answers`, answer.code === 200 && answer.json.rows.length > 0 && answer.json.as_of !== undefined, answer.text);
 }
 
+// Patterns against SQL, which reads each person's events as letters.
+const sequence = { steps: ['view', 'order'], pattern: '(?1).*(?2)', breakdown: { by: 'channel' } };
+const pattern = (await ask('sequence', sequence)).json;
+const [matching, matches, entered] = (await server.sql(`SELECT count(*) FILTER (n > 0), sum(n)::INT, count(*) FILTER (contains(x, 'v')) FROM (SELECT x,
+  len(regexp_extract_all(x, 'v.*?o')) AS n FROM (SELECT string_agg(name[1], '' ORDER BY time, position) AS x FROM events WHERE person <> 0 AND
+  name IN ('view', 'order') GROUP BY person))`, position))[0].map(Number);
+story.check('a pattern is what SQL says', matching > 0 && pattern.people_matching === matching && pattern.matches === matches && pattern.entered === entered,
+  `${[matching, matches, entered]} ${JSON.stringify(pattern).slice(0, 300)}`);
+story.check('its people open', (await total(pattern.cell)) === matching && (await total(pattern.missed_cell)) === entered - matching &&
+  (await total(pattern.matching[0].cell)) === pattern.matching[0].people_matching);
+const both = (await ask('retention', { conditions: ['view', 'order'] })).json.rows;
+story.check('retention by conditions: of those who viewed, who ordered', both[0].people === entered && both[1].people <= entered && both[1].people >= matching &&
+  (await total(both[1].cell)) === both[1].people, JSON.stringify(both));
+const asked = await server.must('POST', '/api/v1/reports/saved', { name: 'pattern', report: 'sequence', question: { ...span, ...sequence } });
+story.check('a pattern is saved and asked again', (await server.must('POST', `/api/v1/reports/saved/${asked.id}/run`)).matches === matches &&
+  (await server.ask('DELETE', `/api/v1/reports/saved/${asked.id}`)).code === 200);
+
 // Pages.
 const cell = all.totals[0].cell;
 const seen = new Set();
@@ -56,6 +73,8 @@ story.check('pages hold everybody once', seen.size === all.totals[0].people, `${
 // Refused.
 for (const [what, name, question, code, words] of [
   ['an unknown report', 'trent', {}, 404, 'trend'],
+  ['a pattern that is none', 'sequence', { steps: ['view'], pattern: '(?1)(?t5)' }, 400, 'position'],
+  ['a pattern of a step too many', 'sequence', { steps: ['view'], pattern: '(?2)' }, 400, 'not given'],
   ['an unknown event', 'trend', { event: 'ordr' }, 404, 'order'],
   ['an unknown property', 'trend', { where: [{ property: 'colr', value: 1 }] }, 404, 'color'],
   ['an unknown channel', 'trend', { where: [{ channel: 'ap' }] }, 404, 'app'],
@@ -127,6 +146,12 @@ story.check('the terminal shows bars and a line over time', shown.status === 0 &
   !/eyJ/.test(shown.stdout), shown.stdout + shown.stderr);
 const json = JSON.parse(command('trend', '--event', 'order', '--question', JSON.stringify({ ...span, unit: 'month' }), '--json').stdout);
 story.check('--question and options make one question', json.totals[0].people === now.total);
+const told = command('sequence', '--step', 'view', '--step', 'order where price>=10', '--pattern', '(?1)(?t<=172800)(?2)', '--examples', '2',
+  '--from', '2026-10-01', '--to', '2026-10-31');
+story.check('a pattern has a picture and examples', told.status === 0 && /people with a match/.test(told.stdout) && /▇/.test(told.stdout) &&
+  /Examples[^]*2026-10-\d\dT\d\d:/.test(told.stdout) && !/eyJ/.test(told.stdout), told.stdout + told.stderr);
+const kinds = command('retention', '--step', 'view', '--step', 'order', '--from', '2026-10-01', '--to', '2026-10-31', '--json');
+story.check('--step of retention are conditions', kinds.status === 0 && JSON.parse(kinds.stdout).rows.length === 2, kinds.stdout + kinds.stderr);
 story.check('--people opens a cell', /people in all/.test(command('trend', '--people', json.totals[0].cell, '--limit', '3').stdout));
 story.check('a typing error is exit code 3 with a hint', (({ status, stderr }) => status === 3 && /order/.test(stderr))(command('trend', '--event', 'ordr')));
 
