@@ -428,7 +428,7 @@ static void tamper_sql(int way, int64_t id, char sql[512])
         "UPDATE audit SET times = times + 1 WHERE id = %lld",
         "UPDATE audit SET position = position + 1 WHERE id = %lld",
         "UPDATE audit SET answer_to = answer_to + 1 WHERE id = %lld",
-        "UPDATE audit SET kind = kind % 3 + 1 WHERE id = %lld",
+        "UPDATE audit SET kind = kind %% 3 + 1 WHERE id = %lld",
         "UPDATE audit SET hash = zeroblob(32) WHERE id = %lld",
         "DELETE FROM audit WHERE id = %lld",
         "UPDATE audit SET id = 1000000 + id WHERE id = %lld",

@@ -216,7 +216,7 @@ static enum status run_cancel(struct api *api, struct str id, const struct acces
     return status;
 }
 
-void api_running_end(void *ctx, struct http_request *request)
+static void running_end_work(void *ctx, struct http_request *request)
 {
     struct api *api = ctx;
     struct err err;
@@ -231,4 +231,10 @@ void api_running_end(void *ctx, struct http_request *request)
     json_put_member_str(&json, "ending", id);
     buf_char(&json, '}');
     api_finish(request, status, 202, &json, &err);
+}
+
+/* On a worker: it is in the audit log before it is done. Reports have workers of their own. */
+void api_running_end(void *ctx, struct http_request *request)
+{
+    api_work(ctx, request, running_end_work);
 }
