@@ -161,7 +161,7 @@ static enum status too_large(const struct live_ask *ask, size_t memory, struct e
                         "a shorter window, events by name, or --timeline-mb above 0");
     return err_hint(err, ST_TOO_LARGE,
                     "a shorter window, events by name, or a larger --timeline-mb (a question gets "
-                    "%zu MB, as many as a quarter of it)",
+                    "%zu MB, half of it)",
                     memory >> 20);
 }
 

@@ -221,7 +221,7 @@ static enum status questions_open(struct core *core, const struct options *optio
     struct live_options live_options = {
         .timeline = core->timeline,
         .warehouse = core->warehouse,
-        .older_bytes = timeline_bytes / 4 > LIVE_OLDER_BYTES ? timeline_bytes / 4 : 0,
+        .older_bytes = timeline_bytes / 2 > LIVE_OLDER_BYTES ? timeline_bytes / 2 : 0,
         .clock = &core->clock,
         .log = core->log,
         .zone =
