@@ -15,10 +15,10 @@
  * An EVENT is a name, "*" for any, or {"event": name, "where": […]}.
  * What every answer holds: "report", "from", "to", "zone", "as_of" (the newest moment that is
  * complete), "position" (a token for after=), "events_read", "people" (in the window), "seconds",
- * "complete_from" when the memory holds less than was asked (then older questions go to SQL),
- * "rows", "bars", "left_out", as the reports on files do; and beside each count of people a "cell":
- * a text that live_people opens. A breakdown that has more values than "top" has a row with
- * "other": true, and says how many.
+ * "source": "memory", or "warehouse" when the memory does not reach back as far as the question
+ * (live_older.c; then "events_read" are those taken out), "rows", "bars", "left_out", as the
+ * reports on files do; and beside each count of people a "cell": a text that live_people opens. A
+ * breakdown that has more values than "top" has a row with "other": true, and says how many.
  *
  * Depends on: base, table (times), timeline, warehouse, store. Called by: api, app. Personal data:
  * none kept but saved lists (segment/). */
@@ -32,13 +32,17 @@
 struct live;
 struct log; /* log/log.h */
 
+#define LIVE_OLDER_BYTES ((size_t)128 << 20) /* some 4 million events */
+
 struct live_options {
-    struct timeline *timeline;
-    struct warehouse *warehouse;
-    const struct clock *clock; /* domain time: what "the last 30 days" are */
-    const char *zone;          /* the company's; NULL = UTC */
-    int threads;               /* 0 = cores */
-    struct log *log;           /* for results saved as traits; NULL = none are */
+    struct timeline *timeline;   /* NULL = every question is answered from the warehouse */
+    struct warehouse *warehouse; /* NULL = none, the timeline has all there is (tests) */
+    size_t older_bytes;          /* for one question that begins before the timeline's memory;
+                                    0 = LIVE_OLDER_BYTES */
+    const struct clock *clock;   /* domain time: what "the last 30 days" are */
+    const char *zone;            /* the company's; NULL = UTC */
+    int threads;                 /* 0 = cores */
+    struct log *log;             /* for results saved as traits; NULL = none are */
 };
 /* ST_INVALID for a zone that nobody knows. */
 MUST_USE enum status live_open(const struct live_options *options, struct live **ret_live,
@@ -58,7 +62,8 @@ struct live_run {
 
 /* Appends the answer. ST_NOT_FOUND with the nearest names for a report, event, property, channel or
  * campaign that nobody has; ST_INVALID says which member of the question is wrong and what it may
- * be; ST_BUSY while the timeline is rebuilt. */
+ * be; ST_BUSY while the timeline is rebuilt. About older events ST_TOO_LARGE when too many are
+ * needed, ST_BUSY when others ask about them as long as the limit. */
 MUST_USE enum status live_report(struct live *live, struct str name, yyjson_val *question,
                                  const struct live_run *run, struct buf *json, struct err *err);
 

@@ -313,22 +313,7 @@ static enum status window_parse(struct live_ask *ask, struct err *err)
     return status == ST_OK ? live_window_parse(ask, from, to, err) : status;
 }
 
-static enum status common_parse(struct live_ask *ask, struct err *err)
-{
-    static const char *const compares[] = {"previous", NULL};
-    int compare = -1;
-    enum status status = window_parse(ask, err);
-    if (status == ST_OK)
-        status = live_ask_word(ask, "compare", compares, -1, &compare, err);
-    if (status == ST_OK)
-        status = live_filters_parse(ask, yyjson_obj_get(ask->question, "where"), STR(""),
-                                    &ask->filters, &ask->filters_count, err);
-    ask->compare = compare == 0;
-    yyjson_val *by = yyjson_obj_get(ask->question, "breakdown");
-    return status == ST_OK && by != NULL ? live_breakdown_parse(ask, by, err) : status;
-}
-
-enum status live_ask_open(struct live_ask *ask, struct err *err)
+enum status live_ask_begin(struct live_ask *ask, struct err *err)
 {
     int64_t limit_us = ask->run->limit_us;
     if (limit_us <= 0)
@@ -337,7 +322,20 @@ enum status live_ask_open(struct live_ask *ask, struct err *err)
     ask->deadline_us = monotonic_us() + ask->limit_us;
     ask->now_us = clock_now_us(ask->live->options.clock);
     ask->people = UINT64_MAX;
-    return common_parse(ask, err);
+    return window_parse(ask, err);
+}
+
+enum status live_ask_open(struct live_ask *ask, struct err *err)
+{
+    static const char *const compares[] = {"previous", NULL};
+    int compare = -1;
+    enum status status = live_ask_word(ask, "compare", compares, -1, &compare, err);
+    if (status == ST_OK)
+        status = live_filters_parse(ask, yyjson_obj_get(ask->question, "where"), STR(""),
+                                    &ask->filters, &ask->filters_count, err);
+    ask->compare = compare == 0;
+    yyjson_val *by = yyjson_obj_get(ask->question, "breakdown");
+    return status == ST_OK && by != NULL ? live_breakdown_parse(ask, by, err) : status;
 }
 
 void live_ask_close(struct live_ask *ask)

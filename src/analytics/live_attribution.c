@@ -26,6 +26,7 @@
 #include <stdlib.h>
 
 #include "analytics/live_attribution_int.h"
+#include "analytics/live_reach.h"
 
 #define NONE_TEXT "(none)"
 
@@ -548,6 +549,16 @@ static enum status cell_ask(struct live_ask *ask, struct attribution_ask *want, 
     if ((value.n > 0 || want->want == WANT_ASSISTED) && want->want_value == TIMELINE_NONE)
         return err_set(err, ST_NOT_FOUND, "nobody has the %s of the cell any more", want->by_word);
     return ST_OK;
+}
+
+/* Touches have many names; an earlier conversion may be any time ago. */
+void live_attribution_reach(struct live_ask *ask, struct live_reach *reach)
+{
+    struct live_names names = {0};
+    int64_t first = ask->from_s - live_touches_lookback_most(ask);
+    live_order_names(ask, &names, "conversion");
+    live_reach_all(ask, reach, first, ask->to_s, NULL);
+    live_reach_before(ask, reach, first, "conversion", &names);
 }
 
 enum status live_attribution(struct live_ask *ask, struct buf *json, struct err *err)

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "analytics/live_order.h"
+#include "analytics/live_reach.h"
 
 #define PERIODS_USUAL 12
 #define PERIODS_MAX 400
@@ -249,6 +250,13 @@ static enum status cell_ask(struct cohorts *cohorts, struct err *err)
         if (cohorts->borders[c] == start)
             cohorts->want_cohort = c;
     return start >= 0 ? ST_OK : err_set(err, ST_INVALID, "the cell is none of this report's");
+}
+
+void live_cohort_reach(struct live_ask *ask, struct live_reach *reach)
+{
+    struct live_names names = {0};
+    live_order_names(ask, &names, "order");
+    live_reach_all(ask, reach, 0, ask->to_s, &names);
 }
 
 enum status live_cohort(struct live_ask *ask, struct buf *json, struct err *err)

@@ -3,6 +3,7 @@
  * The window begins with the first order of all, when the question does not say; then the cells'
  * beginning is made again, so that they mean the same window tomorrow. */
 #include "analytics/live_customer.h"
+#include "analytics/live_reach.h"
 
 #include <stdlib.h>
 
@@ -53,6 +54,14 @@ enum status live_customers_collect(struct live_ask *ask, const char *name,
     }
     ret_customers->analysis_day = (int32_t)count - (ask->to_s < borders[count]);
     return ST_OK;
+}
+
+void live_customers_reach(struct live_ask *ask, struct live_reach *reach)
+{
+    struct live_names names = {0};
+    bool whole = yyjson_obj_get(ask->question, "from") == NULL;
+    live_order_names(ask, &names, "order");
+    live_reach_all(ask, reach, whole ? 0 : ask->from_s, ask->to_s, &names);
 }
 
 void live_customers_done(struct live_customers *customers)

@@ -14,6 +14,7 @@
  *
  * What does not go together is said, never ignored. */
 #include "analytics/live_funnel_int.h"
+#include "analytics/live_reach.h"
 
 #define WINDOW_S (INT64_C(7) * 86400)
 #define CODES 65536
@@ -216,6 +217,24 @@ static void tables_make(struct live_ask *ask, struct live_funnel *funnel)
     for (uint32_t code = 0; code < CODES; code++)
         funnel->wanted[code] = funnel->step_bits[code] != 0 ||
                                (funnel->spoil_bits != NULL && funnel->spoil_bits[code] != 0);
+}
+
+void live_funnel_reach(struct live_ask *ask, struct live_reach *reach)
+{
+    struct live_names names = {0};
+    struct err ignored;
+    bool closed = yyjson_is_true(yyjson_obj_get(ask->question, "closed"));
+    int order = ORDERED;
+    int64_t window = WINDOW_S;
+    live_names_ask(ask, &names, "steps");
+    live_names_add(&names, yyjson_obj_get(ask->question, "exclusions"));
+    live_names_breakdown(ask, &names);
+    (void)!live_ask_duration(ask, "window", WINDOW_S, &window, &ignored);
+    (void)!live_ask_word(ask, "order", orders, ORDERED, &order, &ignored);
+    /* Where a strict order is asked for, whatever happens between two steps counts. */
+    if (order == STRICT || yyjson_obj_get(ask->question, "modes") != NULL)
+        names.any = true;
+    live_reach_all(ask, reach, live_reach_from(ask), ask->to_s + (closed ? 0 : window), &names);
 }
 
 enum status live_funnel_parse(struct live_ask *ask, struct live_funnel *funnel, struct err *err)

@@ -10,6 +10,9 @@
 #define ANALYTICS_LIVE_INT_H
 
 #include "analytics/live.h"
+
+#include <pthread.h>
+
 #include "analytics/sequence.h"
 #include "base/arena.h"
 #include "base/near.h"
@@ -20,8 +23,16 @@
 #define LIVE_STEPS_MAX 20
 #define LIVE_TOP_MAX 100 /* values of a breakdown; every cell names them */
 
+/* Who reads older events (live_older.c). */
+struct live_turns {
+    pthread_mutex_t mutex;
+    pthread_cond_t left;
+    bool taken;
+};
+
 struct live {
     struct live_options options;
+    struct live_turns turns;
 };
 
 /* One condition of a "where". */
@@ -38,6 +49,7 @@ struct live_event {
 struct live_ask {
     struct live *live;
     const struct timeline_view *view;
+    struct live_older *older; /* a timeline of its own; NULL = the view is the memory's */
     const struct live_run *run;
     struct arena *arena; /* of the question */
     yyjson_val *question;
@@ -72,10 +84,15 @@ static inline void live_want(const struct live_ask *ask, uint32_t person)
         timeline_set_add(ask->want, person);
 }
 
+/* What of the past the question needs (live_reach.h). */
+struct live_reach;
+typedef void live_reaches(struct live_ask *ask, struct live_reach *reach);
+
 struct live_definition {
     const char *name;
     enum status (*run)(struct live_ask *ask, struct buf *json, struct err *err);
-    bool saves; /* its results can become traits of people */
+    live_reaches *reaches; /* NULL = everything */
+    bool saves;            /* its results can become traits of people */
 };
 
 /* --- parts of a question (live_ask.c); errors name the member -------------------------------- */
@@ -108,12 +125,27 @@ MUST_USE enum status live_column(struct live_ask *ask, struct str event, struct 
 enum status live_not_found(struct err *err, const char *what, struct near *near);
 /* The window before this one, as long in the calendar (whole months, else days, else seconds). */
 struct live_ask live_previous(const struct live_ask *ask);
-/* The common part of the question; then the end of what it opened. */
+/* The common part of the question: its time, before the view is open; then the rest of it; then
+ * the end of what it opened. */
+MUST_USE enum status live_ask_begin(struct live_ask *ask, struct err *err);
 MUST_USE enum status live_ask_open(struct live_ask *ask, struct err *err);
 void live_ask_close(struct live_ask *ask);
 /* Every member of the question must be one that the common part or the report knows. */
 MUST_USE enum status live_ask_known(struct live_ask *ask, const char *const *members,
                                     struct err *err);
+
+/* --- the view (live_older.c) ------------------------------------------------------------------ */
+
+void live_turns_init(struct live_turns *turns);
+void live_turns_done(struct live_turns *turns);
+/* The memory's, or one of the question's own out of the warehouse. Close it in any case. */
+MUST_USE enum status live_view_open(struct live_ask *ask, live_reaches *reaches, struct err *err);
+void live_view_close(struct live_ask *ask);
+/* Calls `each` for everybody in ask->want: their last event of all, and how many lie in the window.
+ * For a view of the question's own, which has neither. */
+typedef void live_person_each(void *ctx, uint32_t slot, uint32_t last_seen, uint32_t events);
+MUST_USE enum status live_older_people(struct live_ask *ask, live_person_each *each, void *ctx,
+                                       struct err *err);
 
 /* --- filters and breakdowns (live_filter.c, live_breakdown.c) --------------------------------- */
 
@@ -230,4 +262,8 @@ enum status live_rfm(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_kmeans(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_clv(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_weekly(struct live_ask *ask, struct buf *json, struct err *err);
+
+live_reaches live_trend_reach, live_lifecycle_reach, live_stickiness_reach, live_funnel_reach,
+    live_retention_reach, live_sequence_reach, live_paths_reach, live_cohort_reach,
+    live_attribution_reach, live_customers_reach, live_weekly_reach;
 #endif

@@ -4,8 +4,8 @@
  * period before; RESURRECTING: before that, but not in the period before. DORMANT: active in the
  * period before and not in this one. So new + returning + resurrecting = active, and the growth is
  * new + resurrecting - dormant. Events before the window decide too: "new" means new, not new in
- * the window (as far as the memory reaches: "complete_from"). */
-#include "analytics/live_int.h"
+ * the window. */
+#include "analytics/live_reach.h"
 
 #include <stdlib.h>
 
@@ -76,6 +76,13 @@ static void lifecycle_each(const struct live_ask *ask, const struct timeline_run
     counter->people += in_window;
 }
 
+/* Of the period before the window's first. */
+static int64_t first_border(const struct live_ask *ask, enum live_unit unit)
+{
+    int64_t start = live_start_of(ask, unit, ask->from_s);
+    return live_start_of(ask, unit, start > 0 ? start - 1 : 0);
+}
+
 static enum status lifecycle_parse(struct live_ask *ask, struct lifecycle *lifecycle,
                                    struct err *err)
 {
@@ -94,8 +101,7 @@ static enum status lifecycle_parse(struct live_ask *ask, struct lifecycle *lifec
     /* Whole periods, and the one before the first. */
     struct live_ask wider = *ask;
     enum live_unit unit = (enum live_unit)lifecycle->unit;
-    int64_t start = live_start_of(ask, unit, ask->from_s);
-    wider.from_s = (uint32_t)live_start_of(ask, unit, start > 0 ? start - 1 : 0);
+    wider.from_s = (uint32_t)first_border(ask, unit);
     return live_borders(&wider, unit, &lifecycle->borders, &lifecycle->periods, err);
 }
 
@@ -129,6 +135,18 @@ static void put_answer(const struct live_ask *ask, const struct lifecycle *lifec
         buf_char(json, '}');
     }
     buf_text(json, "],\"left_out\":[]");
+}
+
+void live_lifecycle_reach(struct live_ask *ask, struct live_reach *reach)
+{
+    struct live_names names = {0};
+    struct err ignored;
+    int word = LIVE_DAY;
+    live_names_ask(ask, &names, "event");
+    (void)!live_ask_word(ask, "unit", units, LIVE_DAY, &word, &ignored);
+    int64_t first = first_border(ask, (enum live_unit)word);
+    live_reach_all(ask, reach, first, ask->to_s, &names);
+    live_reach_before(ask, reach, first, "event", &names);
 }
 
 enum status live_lifecycle(struct live_ask *ask, struct buf *json, struct err *err)

@@ -1,5 +1,6 @@
 /* live_order.c - one pass that gathers the orders, per thread; then they stand person by person. */
 #include "analytics/live_order.h"
+#include "analytics/live_reach.h"
 
 #include <stdlib.h>
 
@@ -24,6 +25,15 @@ enum status live_order_event(struct live_ask *ask, const char *member, struct li
         return ST_OK;
     err_set(err, ST_NOT_FOUND, "no event is named \"" USUAL_ORDER "\"");
     return err_hint(err, ST_NOT_FOUND, "Name the event that is meant in \"%s\".", member);
+}
+
+void live_order_names(const struct live_ask *ask, struct live_names *names, const char *member)
+{
+    yyjson_val *value = yyjson_obj_get(ask->question, member);
+    if (value != NULL)
+        live_names_add(names, value);
+    else
+        names->list[names->count++] = STR(USUAL_ORDER);
 }
 
 /* --- the pass --------------------------------------------------------------------------------- */

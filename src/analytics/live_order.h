@@ -33,6 +33,10 @@ MUST_USE enum status live_ask_plain(struct live_ask *ask, const char *const *mem
 MUST_USE enum status live_order_event(struct live_ask *ask, const char *member,
                                       struct live_event *ret_event, struct err *err);
 
+/* The name of that event, for what a question needs (live_reach.h). */
+struct live_names;
+void live_order_names(const struct live_ask *ask, struct live_names *names, const char *member);
+
 /* All orders inside [from_s, to_s), of every person. With `positive` those without an amount above
  * 0 are left out (and counted). */
 MUST_USE enum status live_orders_collect(struct live_ask *ask, const struct live_event *event,

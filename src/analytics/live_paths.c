@@ -14,6 +14,7 @@
  * Two passes: the first counts the nodes of each level, so that the second needs tables of the most
  * frequent ones only. An edge goes from a node of one level to one of the next, or to the end. */
 #include "analytics/live_paths_int.h"
+#include "analytics/live_reach.h"
 
 #include <stdlib.h>
 
@@ -332,6 +333,11 @@ static enum status paths_count(struct live_ask *ask, struct live_paths *paths, s
     }
     free(workers);
     return status;
+}
+
+void live_paths_reach(struct live_ask *ask, struct live_reach *reach)
+{
+    live_reach_all(ask, reach, ask->from_s, ask->to_s, NULL);
 }
 
 enum status live_paths(struct live_ask *ask, struct buf *json, struct err *err)

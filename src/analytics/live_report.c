@@ -12,19 +12,19 @@
 #define PEOPLE_DEFAULT 50
 
 static const struct live_definition definitions[] = {
-    {"trend", live_trend},
-    {"lifecycle", live_lifecycle},
-    {"stickiness", live_stickiness},
-    {"funnel", live_funnel},
-    {"sequence", live_sequence},
-    {"retention", live_retention},
-    {"paths", live_paths},
-    {"cohort", live_cohort},
-    {"attribution", live_attribution},
-    {"rfm", live_rfm, .saves = true},
-    {"kmeans", live_kmeans, .saves = true},
-    {"clv", live_clv, .saves = true},
-    {"weekly", live_weekly},
+    {"trend", live_trend, live_trend_reach},
+    {"lifecycle", live_lifecycle, live_lifecycle_reach},
+    {"stickiness", live_stickiness, live_stickiness_reach},
+    {"funnel", live_funnel, live_funnel_reach},
+    {"sequence", live_sequence, live_sequence_reach},
+    {"retention", live_retention, live_retention_reach},
+    {"paths", live_paths, live_paths_reach},
+    {"cohort", live_cohort, live_cohort_reach},
+    {"attribution", live_attribution, live_attribution_reach},
+    {"rfm", live_rfm, live_customers_reach, .saves = true},
+    {"kmeans", live_kmeans, live_customers_reach, .saves = true},
+    {"clv", live_clv, live_customers_reach, .saves = true},
+    {"weekly", live_weekly, live_weekly_reach},
 };
 #define DEFINITIONS (sizeof definitions / sizeof definitions[0])
 
@@ -41,12 +41,16 @@ enum status live_open(const struct live_options *options, struct live **ret_live
     }
     struct live *live = mem_zero(sizeof *live);
     live->options = *options;
+    live_turns_init(&live->turns);
     *ret_live = live;
     return ST_OK;
 }
 
 void live_close(struct live *live)
 {
+    if (live == NULL)
+        return;
+    live_turns_done(&live->turns);
     free(live);
 }
 
@@ -95,28 +99,28 @@ struct session {
 };
 
 static enum status session_open(struct session *session, struct live *live,
+                                const struct live_definition *definition,
                                 const struct live_run *run, yyjson_val *question, struct err *err)
 {
     if (run == NULL)
         run = &run_default;
-    session->ask =
-        (struct live_ask){.live = live, .run = run, .arena = &session->arena, .question = question};
     if (question != NULL && !yyjson_is_obj(question))
         return err_set(err, ST_INVALID, "a question is an object");
-    enum status status =
-        timeline_view_open(live->options.timeline, run->after, &session->ask.view, err);
-    if (status != ST_OK)
-        return status;
+    session->ask =
+        (struct live_ask){.live = live, .run = run, .arena = &session->arena, .question = question};
     arena_init(&session->arena);
-    return ST_OK;
+    enum status status = live_ask_begin(&session->ask, err);
+    if (status == ST_OK)
+        status = live_view_open(&session->ask, definition->reaches, err);
+    return status == ST_OK ? live_ask_open(&session->ask, err) : status;
 }
 
 static void session_close(struct session *session)
 {
-    if (session->ask.view == NULL)
+    if (session->ask.live == NULL)
         return;
     live_ask_close(&session->ask);
-    timeline_view_close(session->ask.view);
+    live_view_close(&session->ask);
     arena_done(&session->arena);
 }
 
@@ -136,6 +140,11 @@ static void put_before(const struct live_ask *ask, struct buf *json, const char 
     json_put_member_str(json, "zone", ask->zone);
 }
 
+static struct str source_of(const struct live_ask *ask)
+{
+    return ask->older == NULL ? STR("memory") : STR("warehouse");
+}
+
 /* Time as of which the answer is, what it read, how long it took. */
 static void put_after(const struct live_ask *ask, struct buf *json, int64_t started_us)
 {
@@ -148,6 +157,7 @@ static void put_after(const struct live_ask *ask, struct buf *json, int64_t star
     json_put_member_uint(json, "events_read", ask->events_read);
     if (ask->people != UINT64_MAX)
         json_put_member_uint(json, "people", ask->people);
+    json_put_member_str(json, "source", source_of(ask));
     if (ask->view->complete_from_us > ask->from_us)
         put_moment(ask, json, "complete_from", ask->view->complete_from_us);
     json_put_member_number(json, "seconds",
@@ -187,9 +197,7 @@ enum status live_report(struct live *live, struct str name, yyjson_val *question
     if (run != NULL && run->save && !definition->saves)
         return err_set(err, ST_INVALID, "the report %s has nothing to save as traits",
                        definition->name);
-    status = session_open(&session, live, run, question, err);
-    if (status == ST_OK)
-        status = live_ask_open(&session.ask, err);
+    status = session_open(&session, live, definition, run, question, err);
     if (status == ST_OK)
         status = answer_put(&session.ask, definition, json, err);
     if (status == ST_OK) {
@@ -234,9 +242,8 @@ static enum status cell_open(struct live *live, struct str text, const struct li
     yyjson_val *root = yyjson_doc_get_root(cell->question);
     status = find(json_member_str(root, "name"), &definition, err);
     if (status == ST_OK)
-        status = session_open(&cell->session, live, run, yyjson_obj_get(root, "question"), err);
-    if (status == ST_OK)
-        status = live_ask_open(ask, err);
+        status = session_open(&cell->session, live, definition, run,
+                              yyjson_obj_get(root, "question"), err);
     if (status != ST_OK)
         return status;
     timeline_set_init(&cell->set, ask->view);
@@ -302,6 +309,21 @@ static void page_each(const struct live_ask *ask, const struct timeline_run *run
     page_add(ctx, &who);
 }
 
+struct older_page {
+    const struct live_ask *ask;
+    struct page *page;
+};
+
+static void page_older(void *ctx, uint32_t slot, uint32_t last_seen, uint32_t events)
+{
+    const struct older_page *older = ctx;
+    struct somebody who = {.id = timeline_person_id(older->ask->view, slot),
+                           .slot = slot,
+                           .last_seen = last_seen,
+                           .events = events};
+    page_add(older->page, &who);
+}
+
 /* "SECONDS:ID" in base64url. */
 static enum status page_parse(struct str text, struct page *page, struct err *err)
 {
@@ -333,6 +355,9 @@ static void put_next(struct buf *json, const struct somebody *last)
 /* Every thread's page, then one of all. */
 static enum status page_fill(struct live_ask *ask, struct page *page, struct err *err)
 {
+    struct older_page older = {ask, page};
+    if (ask->older != NULL)
+        return live_older_people(ask, page_older, &older, err);
     int threads = live_threads(ask);
     struct page *pages = mem_zero((size_t)threads * sizeof *pages);
     for (int t = 0; t < threads; t++) {
@@ -405,6 +430,7 @@ enum status live_people(struct live *live, struct str cell_text, struct str page
         json_put_member_str(json, "report", STR("people"));
         json_put_member_uint(json, "total", timeline_set_count(ask->want));
         put_moment(ask, json, "as_of", ask->now_us);
+        json_put_member_str(json, "source", source_of(ask));
         status = people_put(ask, &page, has_more, json, err);
         buf_char(json, '}');
     }

@@ -14,7 +14,7 @@
  * be unfinished, and kept out of the curve.
  *
  * One pass; of a person it keeps which periods had a return and where the last of each stands. */
-#include "analytics/live_int.h"
+#include "analytics/live_reach.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -90,11 +90,12 @@ static void guesses_make(struct live_ask *ask, struct retention_ask *retention)
     }
 }
 
+static const uint32_t longest[] = {25 * 3600, 7 * 86400 + 3600, 31 * 86400 + 3600}; /* by unit */
+
 /* Periods of the cohorts, and as many after the last as there are columns. */
 static enum status borders_make(struct live_ask *ask, struct retention_ask *retention,
                                 struct err *err)
 {
-    static const uint32_t longest[] = {25 * 3600, 7 * 86400 + 3600, 31 * 86400 + 3600};
     struct live_ask wider = *ask;
     enum live_unit unit = (enum live_unit)(retention->unit + LIVE_DAY);
     uint64_t to = ask->to_s + (uint64_t)retention->columns * longest[retention->unit];
@@ -449,6 +450,28 @@ static void worker_done(struct worker *worker)
     free(worker->starts);
     free(worker->returns);
     free(worker->at);
+}
+
+void live_retention_reach(struct live_ask *ask, struct live_reach *reach)
+{
+    struct live_names starts = {0}, names = {0};
+    struct err ignored;
+    double periods = PERIODS_DEFAULT;
+    int unit = 0, kind = FIRST;
+    live_names_ask(ask, &starts, "start");
+    live_names_ask(ask, &names, "start");
+    live_names_ask(ask, &names, "return");
+    (void)!live_ask_word(ask, "cohort", cohort_kinds, FIRST, &kind, &ignored);
+    (void)!live_ask_word(ask, "unit", units, 0, &unit, &ignored);
+    (void)!live_ask_number(ask, "periods", 1, PERIODS_MAX, PERIODS_DEFAULT, &periods, &ignored);
+    int64_t end_s = ask->to_s + (int64_t)(periods + 1) * longest[unit];
+    if (yyjson_is_true(yyjson_obj_get(ask->question, "unbounded")))
+        end_s = LIVE_FOREVER_S;
+    if (yyjson_is_true(yyjson_obj_get(ask->question, "closed")))
+        end_s = ask->to_s;
+    live_reach_all(ask, reach, ask->from_s, end_s, &names);
+    if (kind == FIRST)
+        live_reach_before(ask, reach, ask->from_s, "start", &starts);
 }
 
 enum status live_retention(struct live_ask *ask, struct buf *json, struct err *err)

@@ -16,6 +16,7 @@
  * longest beginning) says where. One pass: people without the first step are passed over by their
  * codes, 32 at a time; when it is rare, only those who have it are read. The bound by the order of
  * steps alone (sequence_reached) leaves the search itself to those who can get further. */
+#include "analytics/live_reach.h"
 #include "analytics/live_steps_int.h"
 
 #include <math.h>
@@ -493,6 +494,20 @@ static enum status cell_count(struct live_ask *ask, struct sequence_ask *sequenc
     status = window_count(&window, sequence, &tally, err);
     tally_done(&tally);
     return status;
+}
+
+/* Only steps are seen; a pattern that needs none matches whoever was there. */
+void live_sequence_reach(struct live_ask *ask, struct live_reach *reach)
+{
+    struct live_names names = {0};
+    live_names_ask(ask, &names, "steps");
+    live_names_breakdown(ask, &names);
+    live_reach_all(ask, reach, live_reach_from(ask), ask->to_s, &names);
+    live_reach_present(ask, reach, &names);
+    if (live_reach_from(ask) == ask->from_s)
+        return;
+    struct live_ask previous = live_previous(ask);
+    live_reach_present(&previous, reach, &names);
 }
 
 enum status live_sequence(struct live_ask *ask, struct buf *json, struct err *err)

@@ -6,7 +6,7 @@
  * of a week is one of the week. A person adds to WAU from their active day until six days later, so
  * each stretch of days is added as its first day and taken off after its last: no day is looked at
  * twice. Days are those of the zone, with 23 or 25 hours where they have. */
-#include "analytics/live_int.h"
+#include "analytics/live_reach.h"
 
 #include <stdlib.h>
 
@@ -72,11 +72,19 @@ static void stickiness_each(const struct live_ask *ask, const struct timeline_ru
     }
 }
 
+/* Of the first month that ends in the window. */
+static int64_t first_day(const struct live_ask *ask)
+{
+    struct zone_time local;
+    zone_local(ask->calendar, ask->from_s, &local);
+    int64_t from = zone_midnight(ask->calendar, local.year, local.month, local.day - (MONTH - 1));
+    return from < 0 ? 0 : from;
+}
+
 static enum status stickiness_parse(struct live_ask *ask, struct stickiness *stickiness,
                                     struct err *err)
 {
     static const char *const members[] = {"event", NULL};
-    struct zone_time local;
     stickiness->event.code = TIMELINE_NONE;
     if (ask->breakdown != NULL || ask->compare)
         return err_set(err, ST_INVALID,
@@ -87,10 +95,8 @@ static enum status stickiness_parse(struct live_ask *ask, struct stickiness *sti
     if (status != ST_OK)
         return status;
     struct live_ask wider = *ask;
-    zone_local(ask->calendar, ask->from_s, &local);
-    int64_t from = zone_midnight(ask->calendar, local.year, local.month, local.day - (MONTH - 1));
     int64_t first = live_start_of(ask, LIVE_DAY, ask->from_s);
-    wider.from_s = (uint32_t)(from < 0 ? 0 : from);
+    wider.from_s = (uint32_t)first_day(ask);
     status = live_borders(&wider, LIVE_DAY, &stickiness->borders, &stickiness->days, err);
     if (status != ST_OK)
         return status;
@@ -172,6 +178,13 @@ static void counter_init(struct counter *counter, const struct stickiness *stick
     counter->day = mem_zero(3 * n * sizeof *counter->day);
     counter->week = counter->day + n;
     counter->month = counter->week + n;
+}
+
+void live_stickiness_reach(struct live_ask *ask, struct live_reach *reach)
+{
+    struct live_names names = {0};
+    live_names_ask(ask, &names, "event");
+    live_reach_all(ask, reach, first_day(ask), ask->to_s, &names);
 }
 
 enum status live_stickiness(struct live_ask *ask, struct buf *json, struct err *err)

@@ -221,3 +221,27 @@ enum status live_touches_ask(struct live_ask *ask, struct live_touches *ret_touc
     bit_everywhere(ret_touches->by_origin, LIVE_TOUCH_CALLER);
     return status;
 }
+
+static int64_t longer(yyjson_val *lookback, int64_t than_s)
+{
+    struct err ignored;
+    int64_t seconds = 0;
+    if (lookback == NULL || live_duration_parse("lookback", lookback, &seconds, &ignored) != ST_OK)
+        return than_s;
+    return seconds > than_s ? seconds : than_s;
+}
+
+int64_t live_touches_lookback_most(const struct live_ask *ask)
+{
+    yyjson_val *own = yyjson_obj_get(ask->question, "lookback"), *key, *rule;
+    int64_t most_s = longer(own, 0);
+    for (int type = 0; type < LIVE_TOUCHES; type++)
+        most_s = kinds[type].days * 86400 > most_s ? kinds[type].days * 86400 : most_s;
+    yyjson_obj_iter members = yyjson_obj_iter_with(own);
+    while ((key = yyjson_obj_iter_next(&members)) != NULL)
+        most_s = longer(yyjson_obj_iter_get_val(key), most_s);
+    yyjson_arr_iter rules = yyjson_arr_iter_with(yyjson_obj_get(ask->question, "touches"));
+    while ((rule = yyjson_arr_iter_next(&rules)) != NULL)
+        most_s = longer(yyjson_obj_get(rule, "lookback"), most_s);
+    return most_s;
+}

@@ -42,6 +42,8 @@ struct live_touches {
 /* From the question, in its arena. */
 MUST_USE enum status live_touches_ask(struct live_ask *ask, struct live_touches *ret_touches,
                                       struct err *err);
+/* No touch of the question counts longer: for what it needs of the past (live_reach.h). */
+int64_t live_touches_lookback_most(const struct live_ask *ask);
 const char *live_touch_name(enum live_touch touch);
 
 /* `bits` = by_code & by_origin of the event. */

@@ -8,7 +8,7 @@
  * limit that the answer says; between two values they are interpolated.
  *
  * Events of nobody are in counts and sums, and in no number of people. */
-#include "analytics/live_int.h"
+#include "analytics/live_reach.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -607,6 +607,17 @@ static enum status cell_count(struct live_ask *ask, struct trend *trend, struct 
     status = window_count(&window, trend, &tally, err);
     tally_done(&tally);
     return status;
+}
+
+/* "people" are all who were there, with any event. */
+void live_trend_reach(struct live_ask *ask, struct live_reach *reach)
+{
+    struct live_names names = {0};
+    bool list = yyjson_obj_get(ask->question, "events") != NULL;
+    live_names_ask(ask, &names, list ? "events" : "event");
+    live_names_breakdown(ask, &names);
+    live_reach_all(ask, reach, live_reach_from(ask), ask->to_s, &names);
+    live_reach_present(ask, reach, &names);
 }
 
 enum status live_trend(struct live_ask *ask, struct buf *json, struct err *err)

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 #include "analytics/weekly_int.h"
+#include "analytics/live_reach.h"
 
 #define ORDER_BIT 0x80u
 #define OWN_CHANNEL "hezou" /* live_save.c */
@@ -443,6 +444,14 @@ static enum status run_all(struct weekly_ask *want, struct buf *json, struct err
         sums_done(&workers[t].sums);
     free(workers);
     return status;
+}
+
+void live_weekly_reach(struct live_ask *ask, struct live_reach *reach)
+{
+    struct weekly_ask want = {.ask = ask};
+    weeks_set(&want);
+    live_reach_all(ask, reach, want.borders[0], want.borders[WEEKLY_WEEKS], NULL);
+    live_reach_before(ask, reach, want.borders[0], NULL, NULL); /* who is new? */
 }
 
 enum status live_weekly(struct live_ask *ask, struct buf *json, struct err *err)

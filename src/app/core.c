@@ -217,9 +217,11 @@ static enum status warehouse_and_pipeline(struct core *core, const struct option
 /* What asks: reports on the timeline, lists of people. */
 static enum status questions_open(struct core *core, const struct options *options, struct err *err)
 {
+    size_t timeline_bytes = (size_t)option_number(options, OPTION_TIMELINE) << 20;
     struct live_options live_options = {
         .timeline = core->timeline,
         .warehouse = core->warehouse,
+        .older_bytes = timeline_bytes / 4 > LIVE_OLDER_BYTES ? timeline_bytes / 4 : 0,
         .clock = &core->clock,
         .log = core->log,
         .zone =
@@ -228,7 +230,7 @@ static enum status questions_open(struct core *core, const struct options *optio
     struct segment_options segment_options = {
         .facts = core->facts, .warehouse = core->warehouse, .clock = &core->clock};
     enum status status = segment_lists_open(&segment_options, &core->segment, err);
-    if (status == ST_OK && core->timeline != NULL)
+    if (status == ST_OK)
         status = live_open(&live_options, &core->live, err);
     return status;
 }

@@ -163,7 +163,7 @@ static void *keeper_main(void *argument)
     }
 }
 
-void timeline_open(const struct timeline_options *options, struct timeline **ret_timeline)
+struct timeline *timeline_new(const struct timeline_options *options)
 {
     struct timeline *timeline = mem_zero(sizeof *timeline);
     timeline->options = *options;
@@ -177,7 +177,6 @@ void timeline_open(const struct timeline_options *options, struct timeline **ret
     timeline->queue_end = &timeline->queue;
     timeline->code_events = mem_zero(CODES * sizeof *timeline->code_events);
     timeline->days = mem_zero(DAYS * sizeof *timeline->days);
-    timeline->rebuild_wanted = true;
     if (options->warehouse != NULL)
         timeline->rebuild_cut = warehouse_position(options->warehouse);
     timeline->stats.complete_from_us = INT64_MIN;
@@ -189,6 +188,13 @@ void timeline_open(const struct timeline_options *options, struct timeline **ret
     pthread_cond_init(&timeline->changed, &monotonic);
     pthread_cond_init(&timeline->published, &monotonic);
     pthread_condattr_destroy(&monotonic);
+    return timeline;
+}
+
+void timeline_open(const struct timeline_options *options, struct timeline **ret_timeline)
+{
+    struct timeline *timeline = timeline_new(options);
+    timeline->rebuild_wanted = true;
     CHECK(pthread_create(&timeline->keeper, NULL, keeper_main, timeline) == 0);
     *ret_timeline = timeline;
 }
@@ -203,7 +209,8 @@ void timeline_close(struct timeline *timeline)
     pthread_cond_broadcast(&timeline->changed);
     pthread_cond_broadcast(&timeline->published);
     pthread_mutex_unlock(&timeline->mutex);
-    CHECK(pthread_join(timeline->keeper, NULL) == 0);
+    if (timeline->extract == NULL)
+        CHECK(pthread_join(timeline->keeper, NULL) == 0);
     timeline_columns_done(&timeline->columns);
     timeline_snapshot_publish(timeline); /* of all that is left, so that nothing retired is shown */
     for (uint32_t i = 0; i < timeline->slots.pages; i++)

@@ -16,6 +16,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "timeline/timeline_extract.h"
 #include "warehouse/warehouse_stream.h"
 
 #define MEMORY_SHARE 8
@@ -336,6 +337,10 @@ static enum status column_make(struct timeline_column *column, const struct snap
     }
     if (snapshot->view.complete_from_us > 0)
         span.time_from_us = snapshot->view.complete_from_us;
+    if (timeline->extract != NULL) { /* all values there are, as if all events were here */
+        span.stop = timeline->extract->stop;
+        span.stop_ctx = timeline->extract->stop_ctx;
+    }
     enum status status = ST_OK;
     if (span.position_from < span.position_below)
         status = warehouse_stream_property(timeline->options.warehouse, &span, column->event,

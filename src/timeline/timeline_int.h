@@ -59,6 +59,12 @@ bool timeline_base_step(struct timeline *timeline, int64_t us);
 /* From the warehouse's rows before `cut`. ST_… leaves the timeline empty. */
 MUST_USE enum status timeline_rebuild(struct timeline *timeline, uint64_t cut, struct err *err);
 
+/* --- timeline_extract.c ----------------------------------------------------------------------- */
+
+/* All names and origins below `cut`, and how many events the names have. */
+MUST_USE enum status timeline_extract_names(struct timeline *timeline, uint64_t cut,
+                                            struct err *err);
+
 /* --- timeline_column.c ------------------------------------------------------------------------ */
 
 struct column_cache {
@@ -73,6 +79,7 @@ void timeline_columns_done(struct column_cache *cache);
 
 struct timeline {
     struct timeline_options options;
+    const struct timeline_extract *extract; /* of one question: no keeper; NULL = the usual one */
     struct names names;
     int threads;
 
@@ -132,4 +139,6 @@ struct timeline {
 };
 
 size_t timeline_bytes(const struct timeline *timeline);
+/* Without a keeper: whoever made it is the only one to change it. */
+struct timeline *timeline_new(const struct timeline_options *options);
 #endif

@@ -10,6 +10,10 @@
  * So at no time are there much more than 24 bytes per event and the visitors' tables. Above the
  * memory's limit the rows of the newest days are read only.
  *
+ * A timeline of one question (timeline_extract) is made in the same way, of the rows that the
+ * question needs: parts of the warehouse instead of all of it, and an error instead of fewer days
+ * when they do not fit.
+ *
  * Everything here lies before the cut; what was fed since waits in the queue and comes after. Who
  * belongs to whom is read as it is now, which may be newer than the cut: the queue says the same
  * again. */
@@ -23,6 +27,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/thread.h"
+#include "timeline/timeline_extract.h"
 #include "warehouse/warehouse_stream.h"
 
 #define BLOCK_ROWS 65536
@@ -34,6 +39,7 @@
 #define BATCH 64U /* visitors that are asked ahead: so many lines the nearest cache holds twice */
 #define EVENT_BYTES 27   /* of a rebuild, at its peak */
 #define VISITOR_BYTES 48 /* slots, and what numbering them takes */
+#define COLUMN_BYTES 40  /* of an event while one property of it is read, at most */
 #define DAY_S 86400
 
 /* --- a set of visitors, numbered in the order of adding --------------------------------------- */
@@ -161,6 +167,7 @@ struct rebuilding {
     uint32_t next; /* span, or group; atomic */
     uint32_t spans, pages, groups;
     uint64_t rows_all, rows_loaded; /* the second atomic */
+    uint64_t visitors_loaded;       /* atomic; who is in two threads' sets counts twice */
     size_t bytes, peak;             /* atomic */
 };
 
@@ -239,9 +246,27 @@ static void codes_reserve(struct loader *loader, uint32_t count)
     loader->codes_capacity = capacity;
 }
 
+/* Of a question: is there time and room to go on? */
+static bool extract_goes_on(struct loader *loader, uint64_t events, uint64_t visitors)
+{
+    const struct timeline *timeline = loader->whole->timeline;
+    const struct timeline_extract *extract = timeline->extract;
+    size_t memory = timeline->options.memory_bytes;
+    uint64_t each = EVENT_BYTES + (extract->columns ? COLUMN_BYTES : 0);
+    if (extract->stop(extract->stop_ctx))
+        loader->status = err_set(&loader->err, ST_BUSY, "stopped");
+    else if (events * each + visitors * VISITOR_BYTES > memory)
+        loader->status =
+            err_set(&loader->err, ST_TOO_LARGE,
+                    "more than %llu events of %llu visitors do not fit into %zu MB",
+                    (unsigned long long)events, (unsigned long long)visitors, memory >> 20);
+    return loader->status == ST_OK;
+}
+
 static bool columns_load(void *ctx, const struct warehouse_columns *columns)
 {
     struct loader *loader = ctx;
+    uint32_t visitors = loader->visitors.count;
     struct names *names = &loader->whole->timeline->names;
     uint32_t channel = TIMELINE_NONE, campaign = TIMELINE_NONE;
     uint16_t origin = 0;
@@ -268,6 +293,10 @@ static bool columns_load(void *ctx, const struct warehouse_columns *columns)
     struct rebuilding *whole = loader->whole;
     uint64_t loaded = __atomic_add_fetch(&whole->rows_loaded, columns->count, __ATOMIC_RELAXED);
     struct timeline *timeline = whole->timeline;
+    uint64_t known = __atomic_add_fetch(&whole->visitors_loaded, loader->visitors.count - visitors,
+                                        __ATOMIC_RELAXED);
+    if (timeline->extract != NULL)
+        return extract_goes_on(loader, loaded, known);
     pthread_mutex_lock(&timeline->mutex);
     timeline->rebuild_progress =
         0.7 * (double)loaded / (double)(whole->rows_all > loaded ? whole->rows_all : loaded);
@@ -278,23 +307,41 @@ static bool columns_load(void *ctx, const struct warehouse_columns *columns)
     return !stopping;
 }
 
+/* What to stream next: a share of the positions, of each part. What is summed up by visitor cannot
+ * be shared out so. */
+static bool span_take(struct rebuilding *whole, struct warehouse_span *ret_span)
+{
+    const struct timeline_extract *extract = whole->timeline->extract;
+    uint64_t step = whole->cut / whole->spans + 1, i;
+    uint64_t count = (extract == NULL ? 1 : extract->parts_count) * whole->spans;
+    while ((i = __atomic_fetch_add(&whole->next, 1, __ATOMIC_RELAXED)) < count) {
+        uint64_t from = i % whole->spans * step, below = from + step;
+        struct warehouse_span span = {.time_from_us = (int64_t)whole->trim_before * US_PER_S};
+        if (extract != NULL) {
+            span = extract->parts[i / whole->spans];
+            span.stop = extract->stop;
+            span.stop_ctx = extract->stop_ctx;
+        }
+        if (span.first != WAREHOUSE_EVERY) {
+            if (from > 0)
+                continue;
+            below = whole->cut;
+        }
+        span.position_from = from;
+        span.position_below = below < whole->cut ? below : whole->cut;
+        *ret_span = span;
+        if (span.position_from < span.position_below)
+            return true;
+    }
+    return false;
+}
+
 static void *load_main(void *argument)
 {
     struct loader *loader = argument;
     struct rebuilding *whole = loader->whole;
-    uint64_t step = whole->cut / whole->spans + 1;
-    for (;;) {
-        uint64_t i = __atomic_fetch_add(&whole->next, 1, __ATOMIC_RELAXED);
-        if (i >= whole->spans || loader->status != ST_OK)
-            return NULL;
-        uint64_t below = (i + 1) * step;
-        struct warehouse_span span = {
-            .position_from = i * step,
-            .position_below = below < whole->cut ? below : whole->cut,
-            .time_from_us = (int64_t)whole->trim_before * US_PER_S,
-        };
-        if (span.position_from >= span.position_below)
-            continue;
+    struct warehouse_span span;
+    while (loader->status == ST_OK && span_take(whole, &span)) {
         if (loader->codes_capacity > 0) /* a new stream has a new dictionary */
             memset(loader->name_codes, 0, loader->codes_capacity * sizeof *loader->name_codes);
         struct err err;
@@ -305,6 +352,7 @@ static void *load_main(void *argument)
             loader->err = err;
         }
     }
+    return NULL;
 }
 
 /* --- 2. number -------------------------------------------------------------------------------- */
@@ -316,8 +364,9 @@ struct owner {
 
 struct numbering {
     struct visitors *visitors; /* of all loaders: the first one's */
-    uint64_t *persons;
+    uint64_t *persons;         /* 0 = no owner is known: the visitor itself */
 };
+#define PERSON_GONE UINT64_MAX /* of numbering: erased */
 
 static void owners_take(void *ctx, size_t count, const uint64_t *visitors, const uint64_t *persons)
 {
@@ -329,6 +378,17 @@ static void owners_take(void *ctx, size_t count, const uint64_t *visitors, const
         uint32_t at, known = visitors_find(numbering->visitors, visitors[i], &at);
         if (known != TIMELINE_NONE)
             numbering->persons[known] = persons[i];
+    }
+}
+
+/* Rows of the erased may have been read before the erase; they are dropped with their visitor. */
+static void erased_take(void *ctx, size_t count, const uint64_t *visitors)
+{
+    struct numbering *numbering = ctx;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t at, known = visitors_find(numbering->visitors, visitors[i], &at);
+        if (known != TIMELINE_NONE)
+            numbering->persons[known] = PERSON_GONE;
     }
 }
 
@@ -391,9 +451,13 @@ static uint32_t *slots_make(struct timeline *timeline, const struct numbering *n
     timeline_slots_reserve(timeline, timeline->slots.count + count);
     const struct owner *sorted = owners_sort(owners, scratch, count);
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t person = timeline_slot_take(timeline, sorted[i].person);
+        bool gone = sorted[i].person == PERSON_GONE;
+        uint32_t person = gone ? 0 : timeline_slot_take(timeline, sorted[i].person);
         uint32_t slot = timeline_slot_take(timeline, all->ids[sorted[i].visitor]);
-        timeline_slot_give(timeline, slot, person);
+        if (gone)
+            timeline_slot_erase(timeline, slot);
+        else
+            timeline_slot_give(timeline, slot, person);
         slots[sorted[i].visitor] = slot;
     }
     free(owners);
@@ -414,6 +478,8 @@ static enum status slots_number(struct rebuilding *whole, struct err *err)
     };
     enum status status =
         warehouse_stream_owners(timeline->options.warehouse, owners_take, &numbering, err);
+    if (status == ST_OK && timeline->extract != NULL)
+        warehouse_erased(timeline->options.warehouse, erased_take, &numbering);
     if (status == ST_OK) {
         uint32_t *slots = slots_make(timeline, &numbering);
         for (int t = 1; t < whole->threads; t++)
@@ -568,7 +634,7 @@ static void pages_build(struct rebuilding *whole)
     for (int t = 0; t < whole->threads; t++) {
         const struct loader *loader = &whole->loaders[t];
         timeline->events += loader->events;
-        for (uint32_t i = 0; i < 65536; i++)
+        for (uint32_t i = 0; i < 65536 && timeline->extract == NULL; i++)
             timeline->code_events[i] += loader->code_events[i];
         for (uint32_t i = 0; i < DAYS; i++)
             timeline->days[i] += loader->days[i];
@@ -693,7 +759,8 @@ enum status timeline_rebuild(struct timeline *timeline, uint64_t cut, struct err
         whole->loaders[t].memo = mem_zero(sizeof *whole->loaders[t].memo);
         visitors_add(&whole->loaders[t].visitors, 0); /* visitor 0 is slot 0 everywhere */
     }
-    enum status status = trim_choose(whole, err);
+    enum status status = timeline->extract == NULL ? trim_choose(whole, err)
+                                                   : timeline_extract_names(timeline, cut, err);
     if (status == ST_OK)
         threads_run(whole, load_main);
     for (int t = 0; t < whole->threads && status == ST_OK; t++)

@@ -1,7 +1,9 @@
 /* timeline_rebuild_test.c - a rebuild from the warehouse, and what is read from it later. */
+#include "timeline/timeline_extract.h"
 #include "timeline/timeline_test_int.h"
 
 #include <ftw.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -202,6 +204,131 @@ static void people_have_the_name_of_their_most_important_identifier(void **state
     stored_close(&world);
 }
 
+/* --- a timeline of one question --------------------------------------------------------------- */
+
+static bool never(void *ctx)
+{
+    (void)ctx;
+    return false;
+}
+
+static void extract_open(struct world *world, const struct timeline_extract *extract,
+                         struct timeline **ret_timeline, const struct timeline_view **ret_view)
+{
+    struct err err;
+    struct timeline_options with = {
+        .warehouse = world->warehouse, .memory_bytes = (size_t)64 << 20, .threads = 2};
+    must(timeline_extract(&with, extract, ret_timeline, &err), &err);
+    must(timeline_view_open(*ret_timeline, world->position, ret_view, &err), &err);
+}
+
+static void an_extract_of_everything_is_what_the_feed_gave(void **state)
+{
+    (void)state;
+    static struct world world;
+    struct timeline *timeline;
+    const struct timeline_view *view;
+    /* Apart by time, so that every event is in one of them. */
+    const struct warehouse_span parts[] = {{.time_below_us = NOVEMBER - 40000 * US_PER_S},
+                                           {.time_from_us = NOVEMBER - 40000 * US_PER_S}};
+    const struct timeline_extract extract = {.parts = parts, .parts_count = 2, .stop = never};
+    for (uint64_t seed = 81; seed < 83; seed++) {
+        stored_open(&world, seed);
+        history_run(&world, 3000);
+        extract_open(&world, &extract, &timeline, &view);
+        view_check(&world, view);
+        column_check(&world, view, "name 3");
+        timeline_view_close(view);
+        timeline_close(timeline);
+        stored_close(&world);
+    }
+}
+
+struct erasing {
+    struct world *world;
+    pthread_t thread, reader;
+    uint64_t visitors[2];
+    bool begun;
+};
+
+static void *erase_main(void *argument)
+{
+    struct erasing *erasing = argument;
+    struct err err;
+    must(warehouse_erase(erasing->world->warehouse, erasing->visitors, 2, NULL, 0, &err), &err);
+    return NULL;
+}
+
+static void erased_count(void *ctx, size_t count, const uint64_t *visitors)
+{
+    (void)visitors;
+    *(size_t *)ctx = count;
+}
+
+/* The first time that rows have come, an erase begins. It cannot end before their stream does. */
+static bool erase_begins(void *ctx)
+{
+    struct erasing *erasing = ctx;
+    size_t count = 0;
+    if (!pthread_equal(pthread_self(), erasing->reader) || erasing->begun)
+        return false; /* the warehouse asks, too */
+    erasing->begun = true;
+    assert_int_equal(pthread_create(&erasing->thread, NULL, erase_main, erasing), 0);
+    while (count == 0) {
+        sched_yield();
+        warehouse_erased(erasing->world->warehouse, erased_count, &count);
+    }
+    return false;
+}
+
+static void who_is_erased_while_it_is_read_is_left_out(void **state)
+{
+    (void)state;
+    static struct world world;
+    struct err err;
+    struct timeline *timeline;
+    const struct timeline_view *view;
+    stored_open(&world, 91);
+    history_run(&world, 3000);
+    struct erasing erasing = {.world = &world, .reader = pthread_self()};
+    for (uint32_t number = 1, n = 0; n < 2; number++)
+        if (world.owner[number] != 0)
+            erasing.visitors[n++] = id_of(number);
+    const struct warehouse_span part = {0};
+    const struct timeline_extract extract = {
+        .parts = &part, .parts_count = 1, .stop = erase_begins, .stop_ctx = &erasing};
+    struct timeline_options with = {
+        .warehouse = world.warehouse, .memory_bytes = (size_t)64 << 20, .threads = 1};
+    must(timeline_extract(&with, &extract, &timeline, &err), &err);
+    assert_true(erasing.begun);
+    assert_int_equal(pthread_join(erasing.thread, NULL), 0);
+    for (uint32_t number = 1; number < VISITORS; number++)
+        if (id_of(number) == erasing.visitors[0] || id_of(number) == erasing.visitors[1])
+            visitor_erased(&world, number);
+    must(timeline_view_open(timeline, world.position, &view, &err), &err);
+    view_check(&world, view);
+    timeline_view_close(view);
+    timeline_close(timeline);
+    stored_close(&world);
+}
+
+static void what_does_not_fit_is_not_cut(void **state)
+{
+    (void)state;
+    static struct world world;
+    struct err err;
+    struct timeline *timeline = NULL;
+    const struct warehouse_span part = {0};
+    const struct timeline_extract extract = {.parts = &part, .parts_count = 1, .stop = never};
+    struct timeline_options with = {.memory_bytes = 30000, .threads = 2};
+    stored_open(&world, 95);
+    history_run(&world, 3000);
+    with.warehouse = world.warehouse;
+    assert_int_equal(timeline_extract(&with, &extract, &timeline, &err), ST_TOO_LARGE);
+    assert_null(timeline);
+    stored_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -210,6 +337,9 @@ int main(void)
         cmocka_unit_test(what_was_lost_is_read_from_the_warehouse),
         cmocka_unit_test(properties_are_those_of_the_very_event),
         cmocka_unit_test(people_have_the_name_of_their_most_important_identifier),
+        cmocka_unit_test(an_extract_of_everything_is_what_the_feed_gave),
+        cmocka_unit_test(who_is_erased_while_it_is_read_is_left_out),
+        cmocka_unit_test(what_does_not_fit_is_not_cut),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -107,6 +107,7 @@ enum status warehouse_open(const struct warehouse_options *options,
     warehouse->clock = options->clock;
     pthread_mutex_init(&warehouse->write_lock, NULL);
     pthread_mutex_init(&warehouse->erase_lock, NULL);
+    pthread_mutex_init(&warehouse->erased.mutex, NULL);
     pthread_mutex_init(&warehouse->readers.mutex, NULL);
     pthread_cond_init(&warehouse->readers.left, NULL);
     tables_init(warehouse);
@@ -132,6 +133,8 @@ void warehouse_close(struct warehouse *warehouse)
     pthread_cond_destroy(&warehouse->readers.left);
     pthread_mutex_destroy(&warehouse->readers.mutex);
     pthread_mutex_destroy(&warehouse->erase_lock);
+    pthread_mutex_destroy(&warehouse->erased.mutex);
+    free(warehouse->erased.visitors);
     pthread_mutex_destroy(&warehouse->write_lock);
     free(warehouse->folder);
     free(warehouse->export_folder);

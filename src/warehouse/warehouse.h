@@ -117,6 +117,10 @@ MUST_USE enum status warehouse_positions_of(struct warehouse *warehouse, const u
 MUST_USE enum status warehouse_erase(struct warehouse *warehouse, const uint64_t *visitors,
                                      size_t count, const uint64_t *extra_positions,
                                      size_t extra_count, struct err *err);
+/* The visitors that were erased, or are being erased, since the warehouse was opened. A stream that
+ * began before the erase may still have some of their rows. `each` must call nothing of here. */
+typedef void warehouse_erased_each(void *ctx, size_t count, const uint64_t *visitors);
+void warehouse_erased(struct warehouse *warehouse, warehouse_erased_each *each, void *ctx);
 
 /* Parquet (zstd), one folder per day of event time, under a fresh folder of export_folder; its name
  * is returned in `folder`. Dates "YYYY-MM-DD", inclusive; empty = open. */

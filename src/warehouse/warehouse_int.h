@@ -102,6 +102,21 @@ struct slot {
     int64_t deadline_us;          /* monotonic */
 };
 
+/* A stream under way that somebody may want to end. */
+struct watch {
+    struct watch *next;
+    duckdb_connection connection;
+    bool (*stop)(void *ctx);
+    void *stop_ctx;
+};
+
+/* Visitors erased since the start. */
+struct erased {
+    pthread_mutex_t mutex;
+    uint64_t *visitors;
+    size_t count, capacity;
+};
+
 struct warehouse {
     char *folder, *export_folder;
     struct disk *disk;
@@ -126,12 +141,14 @@ struct warehouse {
 
     pthread_mutex_t erase_lock; /* one erase or export at a time */
     unsigned exports;           /* under erase_lock: makes folder names differ */
+    struct erased erased;
     struct readers readers;
     struct help help;
 
     pthread_mutex_t slots_mutex;
     pthread_cond_t slots_changed;
     struct slot slots[WAREHOUSE_QUERIES_MAX];
+    struct watch *watches;
     bool stopping;
     pthread_t watchdog;
 };
@@ -258,6 +275,9 @@ void json_chunk(struct buf *json, duckdb_result *result, duckdb_data_chunk chunk
 
 void slots_init(struct warehouse *warehouse);
 void slots_done(struct warehouse *warehouse);
+/* From here to there the watchdog asks `stop` and interrupts the connection. */
+void watch_begin(struct warehouse *warehouse, struct watch *watch);
+void watch_end(struct warehouse *warehouse, struct watch *watch);
 
 /* --- warehouse_export.c ----------------------------------------------------------------------- */
 

@@ -185,13 +185,36 @@ static enum status files_rewrite(struct rewrite *rewrite, struct err *err)
     }
 }
 
+static void erased_add(struct erased *erased, const uint64_t *visitors, size_t count)
+{
+    if (count == 0)
+        return;
+    pthread_mutex_lock(&erased->mutex);
+    if (erased->count + count > erased->capacity) {
+        erased->capacity = (erased->count + count) * 2;
+        erased->visitors = mem_grow(erased->visitors, erased->capacity * sizeof *erased->visitors);
+    }
+    memcpy(erased->visitors + erased->count, visitors, count * sizeof *visitors);
+    erased->count += count;
+    pthread_mutex_unlock(&erased->mutex);
+}
+
+void warehouse_erased(struct warehouse *warehouse, warehouse_erased_each *each, void *ctx)
+{
+    struct erased *erased = &warehouse->erased;
+    pthread_mutex_lock(&erased->mutex);
+    each(ctx, erased->count, erased->visitors);
+    pthread_mutex_unlock(&erased->mutex);
+}
+
 enum status warehouse_erase(struct warehouse *warehouse, const uint64_t *visitors, size_t count,
                             const uint64_t *extra_positions, size_t extra_count, struct err *err)
 {
     struct buf visitors_list, positions_list;
     struct rewrite rewrite = {.warehouse = warehouse};
     for (size_t i = 0; i < count; i++)
-        CHECK(visitors[i] != 0); /* nobody's events are not a person's */
+        CHECK(visitors[i] != 0);                     /* nobody's events are not a person's */
+    erased_add(&warehouse->erased, visitors, count); /* before the first row goes */
     buf_init(&visitors_list, (size_t)64 << 20);
     buf_init(&positions_list, (size_t)1 << 30);
     sql_list(&visitors_list, visitors, count);

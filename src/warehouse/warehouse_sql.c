@@ -39,6 +39,11 @@ static int64_t overdue_interrupt(struct warehouse *warehouse)
         }
         next_us = due_us < next_us ? due_us : next_us;
     }
+    for (const struct watch *watch = warehouse->watches; watch != NULL; watch = watch->next) {
+        if (watch->stop(watch->stop_ctx))
+            duckdb_interrupt(watch->connection);
+        next_us = now_us + REPEAT_US < next_us ? now_us + REPEAT_US : next_us;
+    }
     return next_us;
 }
 
@@ -79,6 +84,25 @@ void slots_done(struct warehouse *warehouse)
     pthread_join(warehouse->watchdog, NULL);
     pthread_mutex_destroy(&warehouse->slots_mutex);
     pthread_cond_destroy(&warehouse->slots_changed);
+}
+
+void watch_begin(struct warehouse *warehouse, struct watch *watch)
+{
+    pthread_mutex_lock(&warehouse->slots_mutex);
+    watch->next = warehouse->watches;
+    warehouse->watches = watch;
+    pthread_cond_signal(&warehouse->slots_changed);
+    pthread_mutex_unlock(&warehouse->slots_mutex);
+}
+
+void watch_end(struct warehouse *warehouse, struct watch *watch)
+{
+    pthread_mutex_lock(&warehouse->slots_mutex);
+    struct watch **at = &warehouse->watches;
+    while (*at != watch)
+        at = &(*at)->next;
+    *at = watch->next;
+    pthread_mutex_unlock(&warehouse->slots_mutex);
 }
 
 static enum status slot_take(struct warehouse *warehouse, int64_t time_us, struct slot **ret_slot,

@@ -102,31 +102,38 @@ struct streaming {
     struct warehouse *warehouse;
     duckdb_connection connection;
     struct stream stream;
+    struct watch watch;
     unsigned generation;
 };
-
-static enum status streaming_open(struct streaming *streaming, struct warehouse *warehouse,
-                                  const char *sql, const struct str *params, size_t params_count,
-                                  struct err *err)
-{
-    *streaming = (struct streaming){.warehouse = warehouse};
-    streaming->generation = readers_enter(warehouse);
-    enum status status = engine_connect(warehouse, &streaming->connection, err);
-    if (status == ST_OK)
-        status =
-            stream_open(&streaming->stream, streaming->connection, sql, params, params_count, err);
-    if (status != ST_OK) {
-        duckdb_disconnect(&streaming->connection);
-        readers_leave(warehouse, streaming->generation);
-    }
-    return status;
-}
 
 static void streaming_close(struct streaming *streaming)
 {
     stream_close(&streaming->stream);
+    if (streaming->watch.stop != NULL)
+        watch_end(streaming->warehouse, &streaming->watch);
     duckdb_disconnect(&streaming->connection);
     readers_leave(streaming->warehouse, streaming->generation);
+}
+
+/* `span` may be NULL: it is asked for its `stop`. */
+static enum status streaming_open(struct streaming *streaming, struct warehouse *warehouse,
+                                  const struct warehouse_span *span, const char *sql,
+                                  const struct str *params, size_t params_count, struct err *err)
+{
+    *streaming = (struct streaming){.warehouse = warehouse};
+    streaming->generation = readers_enter(warehouse);
+    enum status status = engine_connect(warehouse, &streaming->connection, err);
+    if (status == ST_OK && span != NULL && span->stop != NULL) {
+        streaming->watch = (struct watch){
+            .connection = streaming->connection, .stop = span->stop, .stop_ctx = span->stop_ctx};
+        watch_begin(warehouse, &streaming->watch);
+    }
+    if (status == ST_OK)
+        status =
+            stream_open(&streaming->stream, streaming->connection, sql, params, params_count, err);
+    if (status != ST_OK)
+        streaming_close(streaming);
+    return status;
 }
 
 static const void *column(duckdb_data_chunk chunk, unsigned i)
@@ -134,47 +141,52 @@ static const void *column(duckdb_data_chunk chunk, unsigned i)
     return duckdb_vector_get_data(duckdb_data_chunk_get_vector(chunk, i));
 }
 
-static void span_put(struct buf *sql, const struct warehouse_span *span)
-{
-    buf_fmt(sql, " WHERE position >= %llu AND position < %llu",
-            (unsigned long long)span->position_from, (unsigned long long)span->position_below);
-    if (span->time_from_us > 0)
-        buf_fmt(sql, " AND time >= make_timestamp(%lld)", (long long)span->time_from_us);
-}
+/* Which columns a stream has: a number, position and time, then an amount or not, then texts. */
+struct layout {
+    bool amount;
+    unsigned texts; /* the first of name, channel, campaign; or one value */
+};
 
-enum status warehouse_stream_events(struct warehouse *warehouse, const struct warehouse_span *span,
-                                    warehouse_columns_each *each, void *ctx, struct err *err)
+/* Rows as columns; the texts and the amount that a stream does not have are empty. */
+static enum status columns_stream(struct warehouse *warehouse, const struct warehouse_span *span,
+                                  const char *sql, const struct str *params, size_t params_count,
+                                  struct layout layout, warehouse_columns_each *each, void *ctx,
+                                  struct err *err)
 {
-    struct buf sql;
     struct streaming streaming;
-    buf_init(&sql, 1024);
-    buf_text(&sql,
-             "SELECT visitor, position, time, amount, name, channel, campaign FROM raw.event");
-    span_put(&sql, span);
-    enum status status = streaming_open(&streaming, warehouse, sql.p, NULL, 0, err);
-    buf_done(&sql);
+    enum status status =
+        streaming_open(&streaming, warehouse, span, sql, params, params_count, err);
     if (status != ST_OK)
         return status;
     struct dictionary *dictionary = dictionary_new();
     size_t size = duckdb_vector_size();
-    uint32_t *codes = mem_alloc(3 * size * sizeof *codes);
+    uint64_t *no_amounts = mem_zero(size / 64 * sizeof *no_amounts);
+    uint32_t *codes = mem_zero(3 * size * sizeof *codes);
+    uint32_t none = text_find(dictionary, STR(""));
+    CHECK(none == 0); /* what `codes` begin with */
     duckdb_data_chunk chunk;
     bool more = true;
     while (more && (chunk = stream_next(&streaming.stream, &status, err)) != NULL) {
         struct warehouse_columns columns = {
             .count = duckdb_data_chunk_get_size(chunk),
             .visitor = column(chunk, 0),
+            .events = column(chunk, 0),
             .position = column(chunk, 1),
             .time_us = column(chunk, 2),
-            .amount_micros = column(chunk, 3),
-            .amount_valid = duckdb_vector_get_validity(duckdb_data_chunk_get_vector(chunk, 3)),
+            .amount_valid = no_amounts,
             .name = codes,
+            .value = codes,
             .channel = codes + size,
             .campaign = codes + 2 * size,
         };
-        for (unsigned i = 0; i < 3; i++)
-            codes_fill(dictionary, duckdb_data_chunk_get_vector(chunk, 4 + i), columns.count,
-                       codes + i * size);
+        if (layout.amount) {
+            columns.amount_micros = column(chunk, 3);
+            columns.amount_valid =
+                duckdb_vector_get_validity(duckdb_data_chunk_get_vector(chunk, 3));
+        }
+        for (unsigned i = 0; i < layout.texts; i++)
+            codes_fill(dictionary, duckdb_data_chunk_get_vector(chunk, 3U + layout.amount + i),
+                       columns.count, codes + i * size);
         columns.texts = dictionary->texts;
         columns.texts_count = dictionary->count;
         more = each(ctx, &columns);
@@ -183,6 +195,72 @@ enum status warehouse_stream_events(struct warehouse *warehouse, const struct wa
     streaming_close(&streaming);
     dictionary_free(dictionary);
     free(codes);
+    free(no_amounts);
+    return status;
+}
+
+static void span_put(struct buf *sql, const struct warehouse_span *span)
+{
+    buf_fmt(sql, " WHERE position >= %llu AND position < %llu",
+            (unsigned long long)span->position_from, (unsigned long long)span->position_below);
+    if (span->time_from_us > 0)
+        buf_fmt(sql, " AND time >= make_timestamp(%lld)", (long long)span->time_from_us);
+    if (span->time_below_us > 0)
+        buf_fmt(sql, " AND time < make_timestamp(%lld)", (long long)span->time_below_us);
+    if (span->names_count == 0)
+        return;
+    buf_text(sql, span->but_names ? " AND coalesce(name, '') NOT IN (" : " AND name IN (");
+    for (size_t i = 0; i < span->names_count; i++)
+        buf_fmt(sql, i == 0 ? "$%zu" : ",$%zu", i + 1);
+    buf_char(sql, ')');
+}
+
+enum status warehouse_stream_events(struct warehouse *warehouse, const struct warehouse_span *span,
+                                    warehouse_columns_each *each, void *ctx, struct err *err)
+{
+    static const struct {
+        const char *columns, *group;
+        struct layout layout;
+    } kinds[] = {
+        [WAREHOUSE_EVERY] = {"position, time, amount, name, channel, campaign", "", {true, 3}},
+        [WAREHOUSE_OF_VISITOR] = {"arg_min(position, time), min(time)", "visitor", {false, 0}},
+        [WAREHOUSE_OF_NAME] = {"arg_min(position, time), min(time), name",
+                               "visitor, name",
+                               {false, 1}},
+        [WAREHOUSE_OF_KIND] = {"arg_min(position, time), min(time), name, channel, campaign",
+                               "visitor, name, channel, campaign",
+                               {false, 3}},
+    };
+    struct buf sql;
+    CHECK(span->names_count <= WAREHOUSE_NAMES_MAX);
+    buf_init(&sql, 4096);
+    buf_text(&sql, "SELECT visitor, ");
+    buf_text(&sql, kinds[span->first].columns);
+    buf_text(&sql, " FROM raw.event");
+    span_put(&sql, span);
+    if (span->first != WAREHOUSE_EVERY) {
+        buf_text(&sql, " GROUP BY ");
+        buf_text(&sql, kinds[span->first].group);
+    }
+    CHECK(!sql.overflow);
+    enum status status = columns_stream(warehouse, span, sql.p, span->names, span->names_count,
+                                        kinds[span->first].layout, each, ctx, err);
+    buf_done(&sql);
+    return status;
+}
+
+enum status warehouse_stream_kinds(struct warehouse *warehouse, const struct warehouse_span *span,
+                                   warehouse_columns_each *each, void *ctx, struct err *err)
+{
+    struct buf sql;
+    buf_init(&sql, 512);
+    buf_fmt(&sql,
+            "SELECT count(*)::UBIGINT, min(position), min(time), name, channel, campaign "
+            "FROM raw.event WHERE position < %llu GROUP BY name, channel, campaign ORDER BY 2",
+            (unsigned long long)span->position_below);
+    enum status status =
+        columns_stream(warehouse, span, sql.p, NULL, 0, (struct layout){false, 3}, each, ctx, err);
+    buf_done(&sql);
     return status;
 }
 
@@ -191,7 +269,7 @@ enum status warehouse_stream_owners(struct warehouse *warehouse, warehouse_owner
 {
     struct streaming streaming;
     enum status status =
-        streaming_open(&streaming, warehouse,
+        streaming_open(&streaming, warehouse, NULL,
                        "SELECT v.visitor, coalesce(o.person, v.person) FROM raw.visitor AS v "
                        "LEFT JOIN raw.override AS o ON o.visitor = v.visitor",
                        NULL, 0, err);
@@ -200,6 +278,36 @@ enum status warehouse_stream_owners(struct warehouse *warehouse, warehouse_owner
     duckdb_data_chunk chunk;
     while ((chunk = stream_next(&streaming.stream, &status, err)) != NULL) {
         each(ctx, duckdb_data_chunk_get_size(chunk), column(chunk, 0), column(chunk, 1));
+        duckdb_destroy_data_chunk(&chunk);
+    }
+    streaming_close(&streaming);
+    return status;
+}
+
+/* Summed up by visitor first: their owners are asked once each. */
+enum status warehouse_stream_people(struct warehouse *warehouse, const struct warehouse_span *span,
+                                    warehouse_people_each *each, void *ctx, struct err *err)
+{
+    struct buf sql;
+    struct streaming streaming;
+    buf_init(&sql, 2048);
+    buf_fmt(&sql,
+            "SELECT coalesce(nullif(coalesce(o.person, v.person), 0), e.visitor), max(e.last), "
+            "sum(e.events)::UBIGINT FROM (SELECT visitor, max(time) AS last, count(*) FILTER "
+            "(WHERE time >= make_timestamp(%lld) AND time < make_timestamp(%lld)) AS events "
+            "FROM raw.event WHERE visitor <> 0 AND position < %llu GROUP BY visitor) AS e "
+            "LEFT JOIN raw.visitor AS v ON v.visitor = e.visitor "
+            "LEFT JOIN raw.override AS o ON o.visitor = e.visitor GROUP BY 1",
+            (long long)span->time_from_us, (long long)span->time_below_us,
+            (unsigned long long)span->position_below);
+    enum status status = streaming_open(&streaming, warehouse, span, sql.p, NULL, 0, err);
+    buf_done(&sql);
+    if (status != ST_OK)
+        return status;
+    duckdb_data_chunk chunk;
+    while ((chunk = stream_next(&streaming.stream, &status, err)) != NULL) {
+        each(ctx, duckdb_data_chunk_get_size(chunk), column(chunk, 0), column(chunk, 1),
+             column(chunk, 2));
         duckdb_destroy_data_chunk(&chunk);
     }
     streaming_close(&streaming);
@@ -226,12 +334,14 @@ enum status warehouse_stream_property(struct warehouse *warehouse,
                                       struct err *err)
 {
     struct buf sql, pointer;
-    struct streaming streaming;
     buf_init(&sql, 2048);
     buf_init(&pointer, 4096);
     buf_text(&sql, "SELECT visitor, position, time, value FROM (SELECT visitor, position, time, "
                    "properties, json_extract_string(properties, $1) AS value FROM raw.event");
-    span_put(&sql, span);
+    const struct warehouse_span times = {.position_from = span->position_from,
+                                         .position_below = span->position_below,
+                                         .time_from_us = span->time_from_us};
+    span_put(&sql, &times);
     if (event.n > 0)
         buf_text(&sql, " AND name = $2");
     /* An object's text and a text that looks like one differ in their type only. */
@@ -240,32 +350,9 @@ enum status warehouse_stream_property(struct warehouse *warehouse,
     pointer_put(&pointer, property);
     CHECK(!pointer.overflow && !sql.overflow);
     const struct str params[] = {buf_view(&pointer), event};
-    enum status status =
-        streaming_open(&streaming, warehouse, sql.p, params, event.n > 0 ? 2 : 1, err);
+    enum status status = columns_stream(warehouse, span, sql.p, params, event.n > 0 ? 2 : 1,
+                                        (struct layout){false, 1}, each, ctx, err);
     buf_done(&sql);
     buf_done(&pointer);
-    if (status != ST_OK)
-        return status;
-    struct dictionary *dictionary = dictionary_new();
-    uint32_t *codes = mem_alloc(duckdb_vector_size() * sizeof *codes);
-    duckdb_data_chunk chunk;
-    bool more = true;
-    while (more && (chunk = stream_next(&streaming.stream, &status, err)) != NULL) {
-        struct warehouse_columns columns = {
-            .count = duckdb_data_chunk_get_size(chunk),
-            .visitor = column(chunk, 0),
-            .position = column(chunk, 1),
-            .time_us = column(chunk, 2),
-            .value = codes,
-        };
-        codes_fill(dictionary, duckdb_data_chunk_get_vector(chunk, 3), columns.count, codes);
-        columns.texts = dictionary->texts;
-        columns.texts_count = dictionary->count;
-        more = each(ctx, &columns);
-        duckdb_destroy_data_chunk(&chunk);
-    }
-    streaming_close(&streaming);
-    dictionary_free(dictionary);
-    free(codes);
     return status;
 }

@@ -5,6 +5,7 @@ import { Server, binary } from '../lib/server.mjs';
 import { Story } from '../lib/story.mjs';
 
 const story = new Story('live story');
+const pause = (ms) => new Promise((go) => setTimeout(go, ms));
 const server = await new Server().start(['--zone', 'Asia/Shanghai']);
 const people = 60;
 const event = (i, d) => ({ type: 'track', name: d % 2 ? 'view' : 'order', message_id: `m${i}-${d}`, channel: i % 3 ? 'app' : 'store',
@@ -164,6 +165,31 @@ story.check('a list goes', (await server.ask('DELETE', `/api/v1/lists/${list.jso
   (await server.ask('DELETE', `/api/v1/lists/${list.json.list}`)).code === 404);
 story.check('a saved question goes', (await server.ask('DELETE', `/api/v1/reports/saved/${kept.json.id}`)).code === 200 &&
   (await server.ask('GET', `/api/v1/reports/saved/${kept.json.id}`)).code === 404);
+
+// More than the memory holds: older questions are answered from the warehouse, whole. And without any memory.
+const pings = Array.from({ length: 45000 }, (_, i) => ({ type: 'track', name: i % 9 ? 'ping' : 'pong', message_id: `p${i}`, channel: 'app',
+  time: new Date(Date.UTC(2026, 7, 1) + i * 100000).toISOString(), identifiers: { user_id: `u${i % 50}` } }));
+let last;
+for (let i = 0; i < pings.length; i += 2500) last = await server.must('POST', '/api/v1/batch', { events: pings.slice(i, i + 2500) });
+await server.sql('SELECT 1', last.position);
+const older = { from: '2026-08-01', to: '2026-08-20' }, newer = { from: '2026-09-20', to: '2026-09-21' };
+const [count, who, everybody] = (await server.sql(`SELECT count(*) FILTER (WHERE name = 'pong'), count(DISTINCT person) FILTER (WHERE name = 'pong'),
+  count(DISTINCT person) FROM events WHERE time >= '2026-07-31T16:00:00' AND time < '2026-08-20T16:00:00'`, last.position))[0].map(Number);
+for (const [megabytes, where] of [[512, ['memory', 'memory']], [1, ['warehouse', 'memory']], [0, ['warehouse', 'warehouse']]]) {
+  await server.stop();
+  await server.start(['--zone', 'Asia/Shanghai', '--timeline-mb', String(megabytes)]);
+  const about = async (name, question, span) => (await ask(name, { ...question, ...span }, '')).json;
+  const patience = performance.now() + 120000; // the memory is filled at the start; until then it says so
+  while (megabytes > 0 && (await about('trend', {}, newer)).status === 503 && performance.now() < patience) await pause(50);
+  const old = await about('trend', { event: 'pong', unit: 'month' }, older), now = await about('trend', { event: 'pong' }, newer);
+  story.check(`with ${megabytes} MB the source is said`, old.source === where[0] && now.source === where[1], `${old.source} ${now.source}`);
+  story.check(`with ${megabytes} MB an older number is whole`, old.totals?.[0].count === count && old.totals[0].people === who &&
+    old.people === everybody && old.complete_from === undefined, JSON.stringify(old).slice(0, 400));
+  const behind = await open_cell(old.totals[0].cell, '&limit=3');
+  story.check(`with ${megabytes} MB its people are found`, behind.total === who && behind.people.length === 3, JSON.stringify(behind));
+  const funnel = await about('funnel', { steps: ['ping', 'pong'], window: '1d' }, older);
+  story.check(`with ${megabytes} MB a funnel reaches the old days`, funnel.source === where[0] && funnel.rows[0].people === everybody, JSON.stringify(funnel).slice(0, 400));
+}
 await server.stop();
 server.remove();
 story.end();
