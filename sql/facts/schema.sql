@@ -12,6 +12,32 @@ CREATE TABLE access_key (
     revoked_us BIGINT NOT NULL       -- 0 while it is valid
 );
 
+CREATE TABLE audit (
+    id        INTEGER PRIMARY KEY,             -- given by us: one sequence for all kinds, never used twice
+    kind      INTEGER NOT NULL, -- 1 change, 2 read of personal data, 3 refusal; each kind is a chain of its own
+    answer_to BIGINT NOT NULL,  -- 0, or the id of the change whose answer this is
+    at_us     BIGINT NOT NULL,  -- microseconds UTC
+    key_id    TEXT NOT NULL,    -- access_key.id; empty when the key is unknown
+    method    TEXT NOT NULL,
+    route     TEXT NOT NULL,    -- its pattern, never the path that was asked for
+    subject   BLOB NOT NULL, -- keyed hash of the identifier that was named, 16 bytes; or empty
+    object    TEXT NOT NULL,    -- what else it was about, in our own numbers: "5", "k_…", "0:123"
+    detail    TEXT NOT NULL,    -- SQL without its literals; else empty
+    status    INTEGER NOT NULL, -- the answer's HTTP code; 0 in a change, which is written before it is made
+    times     BIGINT NOT NULL,  -- equal reads or refusals of one moment are one record
+    position  BIGINT NOT NULL,  -- of the journal record that was written; 0 = none
+    hash      BLOB NOT NULL  -- 32 bytes: keyed BLAKE2b over the hash before it and all of this
+);
+
+CREATE TABLE audit_chain (
+    kind    INTEGER PRIMARY KEY, -- as audit.kind
+    before  BLOB NOT NULL,    -- the hash before the oldest record that is kept
+    last_id BIGINT NOT NULL,     -- the newest record; 0 = there never was one
+    last    BLOB NOT NULL,    -- its hash
+    records BIGINT NOT NULL,     -- how many are kept
+    seal    BLOB NOT NULL     -- 32 bytes: keyed BLAKE2b over this row, so that no end can be cut off
+);
+
 CREATE TABLE erase_ledger (
     id                INTEGER PRIMARY KEY,             -- the order of requests; a restore replays them in this order
     requested_us      BIGINT NOT NULL,  -- microseconds UTC
@@ -37,7 +63,7 @@ CREATE TABLE segment_list (
     report     TEXT NOT NULL,        -- the report that a cell of was saved
     created_us BIGINT NOT NULL,      -- microseconds UTC
     is_ready   INTEGER NOT NULL      -- 0 while it is filled or emptied: nobody sees it, the next start drops it
-);
+, people BIGINT NOT NULL DEFAULT 0 /* when it was made */);
 
 CREATE TABLE segment_member (
     list    BIGINT NOT NULL, -- segment_list.id
@@ -55,5 +81,9 @@ CREATE TABLE source (
     name       TEXT NOT NULL UNIQUE, -- "shop-web", "till-3", "api", "import"
     channel    TEXT NOT NULL         -- "web", "store", "app", …; reports group by it
 );
+
+CREATE INDEX audit_answer ON audit (answer_to) WHERE answer_to > 0;
+
+CREATE INDEX audit_kind ON audit (kind, id);
 
 CREATE INDEX segment_member_visitor ON segment_member (visitor);

@@ -11,6 +11,7 @@
 #include "access/access_int.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "access_sql.h"
@@ -353,11 +354,22 @@ enum status access_check(struct access *access, struct str key, struct access_gr
         valid = found != NULL && sodium_memcmp(found->hash, hash, sizeof hash) == 0 &&
                 found->revoked_us == 0;
         if (valid)
-            *ret_grant = (struct access_grant){
-                .source = found->source, .scopes = found->scopes, .trusted = found->secret};
+            *ret_grant = (struct access_grant){.source = found->source,
+                                               .scopes = found->scopes,
+                                               .id = found->id,
+                                               .trusted = found->secret};
         pthread_rwlock_unlock(&access->lock);
     }
     return valid ? ST_OK : err_set(err, ST_UNAUTHORIZED, "the key is unknown or revoked");
+}
+
+struct str access_key_label(struct access *access, struct str id)
+{
+    pthread_rwlock_rdlock(&access->lock);
+    const struct access_key *key = find_key(access, id);
+    struct str label = key == NULL ? STR("") : key->label;
+    pthread_rwlock_unlock(&access->lock);
+    return label;
 }
 
 static struct str source_text(struct access *access, uint32_t source, bool name)

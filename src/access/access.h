@@ -7,6 +7,8 @@
  * secret key with all scopes, written to DATA/owner.key (0600) at the first start, and at any start
  * that finds no valid key there.
  *
+ * What they did stands in the audit log (audit.h).
+ *
  * Facts tables: source, access_key. Look-ups come from memory and never wait for the disk; a revoke
  * is in force when its call returns. No personal data. Depends on: base, store. Called by: collect,
  * api, app. */
@@ -38,7 +40,8 @@ struct access_grant {
     uint32_t
         source; /* a write key's source; for secret keys the source that collect uses ("api") */
     uint32_t scopes;
-    bool trusted; /* a secret key: events may have LIMIT_EVENT_TRUSTED_BYTES */
+    struct str id; /* as listed; lives as long as the access */
+    bool trusted;  /* a secret key: events may have LIMIT_EVENT_TRUSTED_BYTES */
 };
 
 /* Opens over facts (migrations are done), makes the source "api" and the owner key if they are
@@ -73,6 +76,9 @@ MUST_USE enum status access_revoke(struct access *access, struct str id, struct 
  * "prefix","created","revoked"}]}; never a key itself. "created" in microseconds UTC, "revoked" too
  * or null, "scopes" as access_scopes_write. */
 MUST_USE enum status access_list(struct access *access, struct buf *json, struct err *err);
+
+/* What a key's maker called it, by its id; "" if unknown. As long as the access. */
+struct str access_key_label(struct access *access, struct str id);
 
 /* Name and channel of a source; any thread; lives as long as the access. "" if unknown. */
 struct str access_source_name(struct access *access, uint32_t source);

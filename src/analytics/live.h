@@ -50,6 +50,7 @@ struct live_run {
     uint64_t after;     /* a journal position that the answer must hold */
     int64_t limit_us;   /* ST_TIMEOUT after this; 0 = 30 s, at most 10 min */
     const bool *cancel; /* atomic: ST_BUSY soon after it is true; NULL = never */
+    /* From the caller's thread: 0 as a pass begins, then how much of it is done. */
     void (*progress)(void *ctx, double share);
     void *ctx;
     bool save; /* results of rfm, kmeans and clv become traits; who asks may write events */

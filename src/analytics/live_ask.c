@@ -333,7 +333,8 @@ enum status live_ask_open(struct live_ask *ask, struct err *err)
     int64_t limit_us = ask->run->limit_us;
     if (limit_us <= 0)
         limit_us = LIMIT_US_DEFAULT;
-    ask->deadline_us = monotonic_us() + (limit_us < LIMIT_US_MAX ? limit_us : LIMIT_US_MAX);
+    ask->limit_us = limit_us < LIMIT_US_MAX ? limit_us : LIMIT_US_MAX;
+    ask->deadline_us = monotonic_us() + ask->limit_us;
     ask->now_us = clock_now_us(ask->live->options.clock);
     ask->people = UINT64_MAX;
     return common_parse(ask, err);

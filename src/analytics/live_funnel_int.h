@@ -43,8 +43,6 @@ struct live_waits {
 void live_waits_add(struct live_waits *waits, uint32_t seconds);
 /* Appends `from` and gives its memory back. */
 void live_waits_join(struct live_waits *waits, struct live_waits *from);
-/* Interpolated; NAN without any. */
-double live_waits_quantile(const struct live_waits *waits, double share);
 
 /* What came of one window, in threads and in sum: [values × (steps + 1)] people by the level that
  * they reached, [values × (steps + 1)] waits: k = 1 … from the step before to step k + 1, and at

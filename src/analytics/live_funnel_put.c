@@ -76,7 +76,8 @@ static uint32_t rank_find(const struct live_waits *waits, const uint32_t *bucket
     return found;
 }
 
-double live_waits_quantile(const struct live_waits *waits, double share)
+/* Interpolated; NAN without any. */
+static double waits_quantile(const struct live_waits *waits, double share)
 {
     if (waits->count == 0)
         return NAN;
@@ -94,8 +95,8 @@ double live_waits_quantile(const struct live_waits *waits, double share)
 
 static void put_waits(struct buf *json, const char *const names[3], const struct live_waits *waits)
 {
-    json_put_member_number(json, names[0], live_waits_quantile(waits, 0.5));
-    json_put_member_number(json, names[1], live_waits_quantile(waits, 0.9));
+    json_put_member_number(json, names[0], waits_quantile(waits, 0.5));
+    json_put_member_number(json, names[1], waits_quantile(waits, 0.9));
     json_put_member_number(json, names[2],
                            waits->count == 0 ? NAN : (double)waits->sum / (double)waits->count);
 }

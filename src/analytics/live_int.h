@@ -14,6 +14,7 @@
 #include "base/arena.h"
 #include "base/near.h"
 #include "base/zone.h"
+#include "timeline/timeline_scan.h"
 
 #define LIVE_BORDERS_MAX 4000 /* hours of half a year, days of ten years */
 #define LIVE_STEPS_MAX 20
@@ -43,6 +44,7 @@ struct live_ask {
     int64_t from_us, to_us; /* to is exclusive */
     uint32_t from_s, to_s;  /* the same in the timeline's seconds */
     int64_t now_us;         /* when the view was opened */
+    int64_t limit_us;       /* how long it may take */
     int64_t deadline_us;    /* monotonic */
     struct str zone;
     struct zone *calendar;
@@ -171,12 +173,18 @@ MUST_USE enum status live_window_parse(struct live_ask *ask, struct str from, st
 /* "2026-11-24", "2026-11-24T13:00" in the zone. */
 void live_put_time(const struct live_ask *ask, struct buf *json, const char *member, uint32_t time,
                    enum live_unit unit);
+/* "2026-11-24T13:00:05+08:00". */
+#define LIVE_MOMENT_BYTES 64
+void live_moment(const struct live_ask *ask, int64_t us, char ret_text[LIVE_MOMENT_BYTES]);
 
 /* --- a pass (live_pass.c) --------------------------------------------------------------------- */
 
 /* Calls `each` for every person (of `only`, if not NULL) with their whole run; `ctxs` has one
  * context per thread (live_threads), which the caller adds up. Runs hold events outside the window
  * too. ST_TIMEOUT, ST_BUSY (cancelled). */
+/* May it go on? ST_BUSY when it was cancelled, ST_TIMEOUT when its time is over, both with words.
+ * For what takes long and is no pass. */
+MUST_USE enum status live_goes_on(const struct live_ask *ask, struct err *err);
 typedef void live_each(const struct live_ask *ask, const struct timeline_run *run, void *ctx);
 int live_threads(const struct live_ask *ask);
 MUST_USE enum status live_pass(struct live_ask *ask, const struct timeline_set *only,
@@ -216,7 +224,10 @@ enum status live_trend(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_lifecycle(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_stickiness(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_funnel(struct live_ask *ask, struct buf *json, struct err *err);
+enum status live_sequence(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_retention(struct live_ask *ask, struct buf *json, struct err *err);
+/* A retention whose question has "conditions". */
+enum status live_conditions(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_paths(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_cohort(struct live_ask *ask, struct buf *json, struct err *err);
 enum status live_attribution(struct live_ask *ask, struct buf *json, struct err *err);

@@ -106,10 +106,3 @@ void live_journeys_sort(struct live_journeys *journeys)
     qsort(journeys->list, journeys->count, sizeof *journeys->list, by_hash);
     slots_fill(journeys);
 }
-
-size_t live_journeys_bytes(const struct live_journeys *journeys)
-{
-    return journeys->capacity * sizeof *journeys->list +
-           journeys->slots_count * sizeof *journeys->slots +
-           journeys->touches_capacity * sizeof *journeys->touches;
-}

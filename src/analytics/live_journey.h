@@ -33,5 +33,4 @@ struct live_journey *live_journeys_put(struct live_journeys *journeys, const uin
 void live_journeys_add(struct live_journeys *journeys, const struct live_journeys *others);
 /* In an order that depends on the paths alone. */
 void live_journeys_sort(struct live_journeys *journeys);
-size_t live_journeys_bytes(const struct live_journeys *journeys);
 #endif

@@ -64,8 +64,9 @@ static enum status fit(struct clusters *clusters, size_t k_first, size_t k_last,
             .k = k, .seed = seed, .threads = (unsigned)live_threads(clusters->ask)};
         struct kmeans_result result;
         struct kmeans_quality quality;
-        if (monotonic_us() > clusters->ask->deadline_us)
-            return err_set(err, ST_TIMEOUT, "could not finish the report within its time limit");
+        status = live_goes_on(clusters->ask, err);
+        if (status != ST_OK)
+            break;
         status = kmeans_fit(clusters->points, clusters->count, FEATURES, &options, &result, err);
         if (status != ST_OK)
             break;

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/hook.h"
+
 #define LOOK_EVERY 256    /* people … */
 #define LOOK_EVENTS 65536 /* … or events, whichever is first */
 
@@ -30,7 +32,8 @@ int live_threads(const struct live_ask *ask)
     return threads > 0 ? threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
 }
 
-static void look(struct passer *passer)
+/* Asked or out of time: then every thread's cursor ends at its next step. */
+static bool is_over(struct passer *passer)
 {
     struct pass *pass = passer->pass;
     const struct live_run *run = pass->ask->run;
@@ -38,12 +41,21 @@ static void look(struct passer *passer)
         __atomic_store_n(&pass->cancelled, 1, __ATOMIC_RELAXED);
     else if (monotonic_us() > pass->ask->deadline_us)
         __atomic_store_n(&pass->late, 1, __ATOMIC_RELAXED);
-    else {
-        if (passer->is_first && run->progress != NULL)
-            run->progress(run->ctx, timeline_scan_progress(pass->scan));
-        return;
-    }
+    else
+        return false;
     timeline_scan_cancel(pass->scan);
+    return true;
+}
+
+static void look(struct passer *passer)
+{
+    const struct live_run *run = passer->pass->ask->run;
+    bool over;
+    do {
+        over = is_over(passer);
+        if (!over && passer->is_first && run->progress != NULL)
+            run->progress(run->ctx, timeline_scan_progress(passer->pass->scan));
+    } while (!over && hook_held("live_pass"));
 }
 
 static void pass_work(struct timeline_cursor *cursor, void *ctx)
@@ -63,6 +75,27 @@ static void pass_work(struct timeline_cursor *cursor, void *ctx)
     passer->events = events;
 }
 
+static enum status cancelled(struct err *err)
+{
+    return err_set(err, ST_BUSY, "the report was cancelled");
+}
+
+static enum status late(const struct live_ask *ask, struct err *err)
+{
+    err_set(err, ST_TIMEOUT, "could not finish the report within its time limit of %.3g s",
+            (double)ask->limit_us / US_PER_S);
+    return err_hint(err, ST_TIMEOUT,
+                    "ask for a shorter window, or allow it more: timeout=SECONDS "
+                    "(--timeout on the command line), at most 600");
+}
+
+enum status live_goes_on(const struct live_ask *ask, struct err *err)
+{
+    if (ask->run->cancel != NULL && __atomic_load_n(ask->run->cancel, __ATOMIC_RELAXED))
+        return cancelled(err);
+    return monotonic_us() > ask->deadline_us ? late(ask, err) : ST_OK;
+}
+
 static enum status run_pass(struct live_ask *ask, const struct timeline_scan_options *options,
                             live_each *each, void *ctxs, size_t ctx_size, struct err *err)
 {
@@ -72,6 +105,8 @@ static enum status run_pass(struct live_ask *ask, const struct timeline_scan_opt
     for (int i = 0; i < threads; i++)
         passers[i] = (struct passer){
             .pass = &pass, .ctx = (char *)ctxs + (size_t)i * ctx_size, .is_first = i == 0};
+    if (ask->run->progress != NULL)
+        ask->run->progress(ask->run->ctx, 0);
     timeline_scan_open(ask->view, options, &pass.scan);
     timeline_scan_run(pass.scan, threads, pass_work, passers, sizeof *passers);
     timeline_scan_close(pass.scan);
@@ -79,11 +114,8 @@ static enum status run_pass(struct live_ask *ask, const struct timeline_scan_opt
         ask->events_read += passers[i].events;
     free(passers);
     if (pass.cancelled)
-        return err_set(err, ST_BUSY, "the report was cancelled");
-    if (!pass.late)
-        return ST_OK;
-    err_set(err, ST_TIMEOUT, "could not finish the report within its time limit");
-    return err_hint(err, ST_TIMEOUT, "a shorter window, or a larger limit");
+        return cancelled(err);
+    return pass.late ? late(ask, err) : ST_OK;
 }
 
 enum status live_pass(struct live_ask *ask, const struct timeline_set *only, const uint8_t *wanted,

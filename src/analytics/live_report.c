@@ -16,6 +16,7 @@ static const struct live_definition definitions[] = {
     {"lifecycle", live_lifecycle},
     {"stickiness", live_stickiness},
     {"funnel", live_funnel},
+    {"sequence", live_sequence},
     {"retention", live_retention},
     {"paths", live_paths},
     {"cohort", live_cohort},
@@ -121,13 +122,8 @@ static void session_close(struct session *session)
 
 static void put_moment(const struct live_ask *ask, struct buf *json, const char *member, int64_t us)
 {
-    char text[64];
-    struct zone_time at;
-    zone_local(ask->calendar, us / US_PER_S, &at);
-    int minutes = abs(at.offset_s) / 60;
-    snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d%c%02d:%02d", at.year, at.month,
-             at.day, at.hour, at.minute, at.second, at.offset_s < 0 ? '-' : '+', minutes / 60,
-             minutes % 60);
+    char text[LIVE_MOMENT_BYTES];
+    live_moment(ask, us, text);
     json_put_member_str(json, member, str_of(text));
 }
 

@@ -6,6 +6,7 @@
  *   "unit", "periods"  day (default), week, month; how many after the start's, default 14
  *   "unbounded"        true: came back in this period or any later one
  *   "closed"           true: only what happened before "to" counts
+ * With "conditions" instead it is another question: live_conditions.c.
  *
  * Cohorts lie in [from, to); returns may lie after it. A return counts when it stands after the
  * cohort's start in the person's order, so a start is never its own return, and period 0 says who
@@ -152,8 +153,8 @@ static enum status events_parse(struct live_ask *ask, struct retention_ask *rete
 static enum status retention_parse(struct live_ask *ask, struct retention_ask *retention,
                                    struct err *err)
 {
-    static const char *const members[] = {"start",   "return",    "cohort", "unit",
-                                          "periods", "unbounded", "closed", NULL};
+    static const char *const members[] = {"start",     "return", "cohort",     "unit", "periods",
+                                          "unbounded", "closed", "conditions", NULL};
     double periods = PERIODS_DEFAULT;
     enum status status = live_ask_known(ask, members, err);
     if (status == ST_OK && (ask->breakdown != NULL || ask->compare))
@@ -454,6 +455,8 @@ enum status live_retention(struct live_ask *ask, struct buf *json, struct err *e
 {
     struct retention_ask *retention = ARENA_NEW(ask->arena, struct retention_ask);
     int threads = live_threads(ask);
+    if (yyjson_obj_get(ask->question, "conditions") != NULL)
+        return live_conditions(ask, json, err);
     enum status status = retention_parse(ask, retention, err);
     if (status == ST_OK && ask->cell != NULL)
         status = cell_read(ask, retention, err);

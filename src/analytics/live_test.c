@@ -290,9 +290,51 @@ static void a_report_ends_when_it_is_cancelled(void **state)
     world_close(&world);
 }
 
+/* --- runs ------------------------------------------------------------------------------------- */
+
+struct heard {
+    int times;
+    bool in_order;
+    double last;
+};
+
+static void hear_share(void *ctx, double share)
+{
+    struct heard *heard = ctx;
+    heard->times++;
+    heard->in_order = heard->in_order && share >= heard->last && share < 1;
+    heard->last = share;
+}
+
+static void a_run_says_how_far_it_is_and_ends_when_told(void **state)
+{
+    (void)state;
+    struct world world;
+    struct err err;
+    struct buf json;
+    struct heard heard = {.in_order = true};
+    bool cancel = false;
+    struct live_run run = {.cancel = &cancel, .progress = hear_share, .ctx = &heard};
+    world_open(&world, NULL);
+    shop(&world);
+    yyjson_doc_free(ask(&world, "trend", "{}")); /* until the timeline shows them */
+    buf_init(&json, (size_t)1 << 20);
+    must(live_report(world.live, STR("trend"), NULL, &run, &json, &err), &err);
+    assert_true(heard.times > 0 && heard.in_order);
+    buf_reset(&json);
+    heard.times = 0;
+    cancel = true;
+    assert_int_equal(live_report(world.live, STR("trend"), NULL, &run, &json, &err), ST_BUSY);
+    assert_int_equal(heard.times, 1); /* it began its pass, and no other */
+    assert_int_equal(json.n, 0);
+    buf_done(&json);
+    world_close(&world);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_run_says_how_far_it_is_and_ends_when_told),
         cmocka_unit_test(a_trend_counts_events_people_and_money_per_day),
         cmocka_unit_test(quantiles_lie_between_the_values),
         cmocka_unit_test(a_breakdown_keeps_the_top_and_calls_the_rest_other),

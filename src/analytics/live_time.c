@@ -9,6 +9,7 @@
 #include "base/when.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 #define DEFAULT_DAYS 30
 #define SECONDS_MAX (INT64_C(4291747200)) /* 2106-01-01: the timeline's end */
@@ -169,4 +170,14 @@ void live_put_time(const struct live_ask *ask, struct buf *json, const char *mem
     else
         snprintf(text, sizeof text, "%04d-%02d-%02d", at.year, at.month, at.day);
     json_put_member_str(json, member, str_of(text));
+}
+
+void live_moment(const struct live_ask *ask, int64_t us, char ret_text[LIVE_MOMENT_BYTES])
+{
+    struct zone_time at;
+    zone_local(ask->calendar, us / US_PER_S, &at);
+    int minutes = abs(at.offset_s) / 60;
+    snprintf(ret_text, LIVE_MOMENT_BYTES, "%04d-%02d-%02dT%02d:%02d:%02d%c%02d:%02d", at.year,
+             at.month, at.day, at.hour, at.minute, at.second, at.offset_s < 0 ? '-' : '+',
+             minutes / 60, minutes % 60);
 }

@@ -105,20 +105,16 @@ static enum status put_all(void *ctx, struct db *db, struct err *err)
 {
     struct buf *json = ctx;
     bool row = true;
+    enum status status;
     struct db_stmt *stmt = db_prepare(db, saved_sql_list);
     buf_reset(json);
     buf_text(json, "{\"reports\":[");
-    for (;;) {
-        enum status status = db_step(stmt, &row, err);
-        if (status != ST_OK)
-            return status;
-        if (!row)
-            break;
+    while ((status = db_step(stmt, &row, err)) == ST_OK && row) {
         json_put_comma(json);
         put_row(stmt, json);
     }
     buf_text(json, "]}");
-    return ST_OK;
+    return status;
 }
 
 enum status saved_list(struct facts *facts, struct buf *json, struct err *err)

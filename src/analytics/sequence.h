@@ -123,13 +123,17 @@ MUST_USE enum status sequence_pattern_parse(struct str text, unsigned steps, int
 void sequence_scratch_init(struct sequence_scratch *scratch);
 void sequence_scratch_done(struct sequence_scratch *scratch);
 
-/* The three take events that have a step, and no others. Time: count × actions, whatever the
- * events are. */
+/* All of these take events that have a step, and no others. Time: count × actions (× log steps
+ * where it looks for a beginning), whatever the events are. */
 bool sequence_match(const struct sequence_pattern *pattern, const struct sequence_event *events,
                     size_t count, struct sequence_scratch *scratch);
 /* Matches that do not overlap. */
 size_t sequence_count(const struct sequence_pattern *pattern, const struct sequence_event *events,
                       size_t count, struct sequence_scratch *scratch);
+/* How many of the pattern's steps the longest beginning of a match takes; all of them is not yet a
+ * match where something stands behind the last one. */
+size_t sequence_reached(const struct sequence_pattern *pattern, const struct sequence_event *events,
+                        size_t count, struct sequence_scratch *scratch);
 /* Indices of the events that the pattern's steps took, of a match or else of the longest beginning
  * of one; room for SEQUENCE_ACTIONS_MAX. */
 size_t sequence_match_events(const struct sequence_pattern *pattern,

@@ -120,24 +120,28 @@ __attribute__((target("avx2"))) static size_t find_u16_avx2(const struct sequenc
 }
 #endif
 
-size_t sequence_find_u8(const struct sequence_set *set, const uint8_t *codes, uint32_t count,
-                        uint32_t *ret_at)
+/* `beyond`: 32 bytes after the codes may be read. */
+static size_t find_u8(const struct sequence_set *set, const uint8_t *codes, uint32_t count,
+                      bool beyond, uint32_t *ret_at)
 {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2"))
-        return find_u8_avx2(set, codes, count, false, ret_at);
+        return find_u8_avx2(set, codes, count, beyond, ret_at);
 #endif
+    (void)beyond;
     return sequence_find_u8_plain(set, codes, 0, count, ret_at);
+}
+
+size_t sequence_find_u8(const struct sequence_set *set, const uint8_t *codes, uint32_t count,
+                        uint32_t *ret_at)
+{
+    return find_u8(set, codes, count, false, ret_at);
 }
 
 size_t sequence_find_u8_beyond(const struct sequence_set *set, const uint8_t *codes, uint32_t count,
                                uint32_t *ret_at)
 {
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2"))
-        return find_u8_avx2(set, codes, count, true, ret_at);
-#endif
-    return sequence_find_u8_plain(set, codes, 0, count, ret_at);
+    return find_u8(set, codes, count, true, ret_at);
 }
 
 size_t sequence_find_u16(const struct sequence_set *set, const uint16_t *codes, uint32_t count,

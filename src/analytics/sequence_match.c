@@ -375,17 +375,26 @@ static uint64_t closure(const struct sequence_pattern *pattern, uint64_t active)
     return active;
 }
 
-static bool match_untimed(const struct sequence_pattern *pattern,
-                          const struct sequence_event *events, size_t count)
+/* Every action that the events of the run lead to, the pattern's end included; patterns without
+ * times only. */
+static uint64_t sweep(const struct sequence_pattern *pattern, const struct sequence_event *events,
+                      size_t count)
 {
-    uint64_t end = UINT64_C(1) << pattern->count, active = closure(pattern, 1);
-    for (size_t i = 0; i < count && (active & end) == 0; i++) {
+    uint64_t end = UINT64_C(1) << pattern->count, active = closure(pattern, 1), met = active;
+    for (size_t i = 0; i < count && (met & end) == 0; i++) {
         uint64_t takes = pattern->anything;
         for (uint32_t steps = events[i].steps; steps != 0; steps &= steps - 1)
             takes |= pattern->accepts[__builtin_ctz(steps)];
         active = closure(pattern, (active & takes) << 1 | (active & pattern->stars));
+        met |= active;
     }
-    return (active & end) != 0;
+    return met;
+}
+
+static bool match_untimed(const struct sequence_pattern *pattern,
+                          const struct sequence_event *events, size_t count)
+{
+    return (sweep(pattern, events, count) >> pattern->count & 1) != 0;
 }
 
 bool sequence_match(const struct sequence_pattern *pattern, const struct sequence_event *events,
@@ -411,30 +420,63 @@ size_t sequence_count(const struct sequence_pattern *pattern, const struct seque
     return matches;
 }
 
+/* The beginnings that end with a step: of how many actions each is. */
+static size_t beginnings(const struct sequence_pattern *pattern, size_t ends[])
+{
+    size_t steps = 0;
+    for (size_t i = 0; i < pattern->count; i++)
+        if (pattern->actions[i].kind == SEQUENCE_STEP)
+            ends[steps++] = i + 1;
+    return steps;
+}
+
+/* How many of the pattern's steps the run has in their order, whatever must lie between them: no
+ * beginning can be longer. */
+static size_t steps_in_order(const struct sequence_pattern *pattern, const size_t ends[],
+                             size_t steps, const struct sequence_event *events, size_t count)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < count && n < steps; i++)
+        n += events[i].steps >> pattern->actions[ends[n] - 1].value & 1;
+    return n;
+}
+
+size_t sequence_reached(const struct sequence_pattern *pattern, const struct sequence_event *events,
+                        size_t count, struct sequence_scratch *scratch)
+{
+    size_t ends[SEQUENCE_ACTIONS_MAX], steps = beginnings(pattern, ends);
+    if (!pattern->has_time) {
+        uint64_t behind = 0;
+        for (size_t k = 0; k < steps; k++)
+            behind |= UINT64_C(1) << ends[k];
+        return (size_t)__builtin_popcountll(sweep(pattern, events, count) & behind);
+    }
+    size_t high = steps_in_order(pattern, ends, steps, events, count), probe = high;
+    size_t low = high > 0 && ends[0] == 2; /* its first step alone: needs no search */
+    while (low < high) { /* beginnings are found as long as they are short enough: halve */
+        struct rows rows = fill(pattern, ends[probe - 1], events, count, scratch);
+        if (can(&rows, 0, 0))
+            low = probe;
+        else
+            high = probe - 1;
+        probe = (low + high + 1) / 2;
+    }
+    return low;
+}
+
 size_t sequence_match_events(const struct sequence_pattern *pattern,
                              const struct sequence_event *events, size_t count,
                              struct sequence_scratch *scratch, size_t *ret_at)
 {
-    size_t found = 0, ends[SEQUENCE_ACTIONS_MAX], steps = 0;
-    struct rows rows = fill(pattern, pattern->count, events, count, scratch);
-    if (!can(&rows, 0, 0)) {
-        for (size_t i = 0; i < pattern->count; i++)
-            if (pattern->actions[i].kind == SEQUENCE_STEP)
-                ends[steps++] = i + 1;
-        /* Beginnings are found as long as they are short enough: halve. */
-        size_t low = 0, high = steps;
-        while (low < high) {
-            size_t middle = (low + high + 1) / 2;
-            rows = fill(pattern, ends[middle - 1], events, count, scratch);
-            if (can(&rows, 0, 0))
-                low = middle;
-            else
-                high = middle - 1;
-        }
-        if (low == 0)
-            return 0;
-        rows = fill(pattern, ends[low - 1], events, count, scratch);
-    }
+    size_t found = 0, ends[SEQUENCE_ACTIONS_MAX], steps = beginnings(pattern, ends);
+    size_t reached = sequence_reached(pattern, events, count, scratch);
+    if (reached == 0)
+        return 0;
+    bool whole = reached == steps; /* unless what stands behind the last step is missing */
+    struct rows rows =
+        fill(pattern, whole ? pattern->count : ends[reached - 1], events, count, scratch);
+    if (whole && !can(&rows, 0, 0))
+        rows = fill(pattern, ends[reached - 1], events, count, scratch);
     walk(&rows, 0, ret_at, &found);
     return found;
 }

@@ -350,6 +350,7 @@ static void test_patterns_agree_with_trying_and_going_back(void **state)
         size_t n = sequence_match_events(&pattern, events, count, &scratch, at);
         assert_int_equal(n, found ? naive.taken_count : naive.best_count);
         assert_memory_equal(at, found ? naive.taken : naive.best, n * sizeof at[0]);
+        assert_int_equal(sequence_reached(&pattern, events, count, &scratch), n);
         size_t matches = 0;
         for (size_t from = 0; from < count; matches++) {
             struct naive next = {.pattern = &pattern, .events = events, .count = count};

@@ -25,6 +25,7 @@ struct api *api_new(const struct api_options *options)
 {
     struct api *api = mem_zero(sizeof *api);
     pthread_mutex_init(&api->erasing, NULL);
+    pthread_mutex_init(&api->running_mutex, NULL);
     api->options = *options;
     facts_prepare(options->facts, api_queries);
     saved_init(options->facts);
@@ -34,7 +35,7 @@ struct api *api_new(const struct api_options *options)
     api->routes_count = ROUTES;
     if (options->clock->is_virtual) /* the route does not exist without the flag (DESIGN §11) */
         api->routes[api->routes_count++] =
-            (struct route){"POST", "/test/clock", api_test_clock, SCOPE_ADMIN, AUDIT_WRITE, 4096};
+            (struct route){"POST", "/test/clock", api_test_clock, SCOPE_ADMIN, AUDIT_NONE, 4096};
     return api;
 }
 
@@ -43,6 +44,7 @@ void api_free(struct api *api)
     if (api == NULL)
         return;
     pthread_mutex_destroy(&api->erasing);
+    pthread_mutex_destroy(&api->running_mutex);
     free(api->routes);
     free(api);
 }
@@ -157,6 +159,7 @@ enum status api_identifier(struct http_request *request, struct str id,
         return err_set(err, ST_INVALID, "the value can be no %s", identifier_name(type));
     *ret_type = type;
     *ret_value = arena_copy(http_arena(request), *ret_value); /* it may be a part of the body */
+    audit_subject(api_audited(request), name, *ret_value);
     return ST_OK;
 }
 
@@ -177,17 +180,47 @@ enum status api_body(struct http_request *request, yyjson_doc **ret_doc, struct 
 /* --- read your writes
  * --------------------------------------------------------------------------------------------- */
 
+/* http_work or http_work_long. */
+typedef enum status to_queue(struct http_request *request, http_handler *work, void *ctx,
+                             struct err *err);
+
 struct after {
     struct pipeline_waiter waiter;
     struct api *api;
     struct http_request *request;
     http_handler *work;
+    to_queue *queue;
 };
 
-static void hand_to_worker(struct api *api, struct http_request *request, http_handler *work)
+/* A change is in the audit log before anything is done. */
+struct change {
+    struct api *api;
+    http_handler *work;
+};
+
+static void change_work(void *ctx, struct http_request *request)
+{
+    struct change *change = ctx;
+    struct err err;
+    if (api_audit_begin(change->api, request, &err) == ST_OK)
+        change->work(change->api, request);
+    else
+        http_reply_error(request, &err);
+}
+
+static void hand_to_worker(struct api *api, struct http_request *request, http_handler *work,
+                           to_queue *queue)
 {
     struct err err;
-    if (http_work(request, work, api, &err) != ST_OK)
+    void *ctx = api;
+    struct audit_call *call = api_audited(request);
+    if (call != NULL && call->kind == AUDIT_KIND_CHANGE) {
+        struct change *change = ARENA_NEW(http_arena(request), struct change);
+        *change = (struct change){api, work};
+        ctx = change;
+        work = change_work;
+    }
+    if (queue(request, work, ctx, &err) != ST_OK)
         http_reply_error(request, &err);
 }
 
@@ -195,7 +228,7 @@ static void after_ready(struct pipeline_waiter *waiter, enum status status)
 {
     struct after *after = waiter->ctx;
     if (status == ST_OK) {
-        hand_to_worker(after->api, after->request, after->work);
+        hand_to_worker(after->api, after->request, after->work, after->queue);
         return;
     }
     struct err err;
@@ -205,7 +238,8 @@ static void after_ready(struct pipeline_waiter *waiter, enum status status)
 }
 
 /* True when the request waits (or was refused); false when it named no position. */
-static bool waits(struct api *api, struct http_request *request, http_handler *work)
+static bool waits(struct api *api, struct http_request *request, http_handler *work,
+                  to_queue *queue)
 {
     struct err err;
     struct log_position position;
@@ -219,7 +253,7 @@ static bool waits(struct api *api, struct http_request *request, http_handler *w
         return true;
     }
     struct after *after = ARENA_NEW(http_arena(request), struct after);
-    *after = (struct after){.api = api, .request = request, .work = work};
+    *after = (struct after){.api = api, .request = request, .work = work, .queue = queue};
     /* A token is the position of a record: what is wanted is that the record has been folded. */
     after->waiter = (struct pipeline_waiter){
         .offset = position.offset + 1,
@@ -237,12 +271,18 @@ static bool waits(struct api *api, struct http_request *request, http_handler *w
 
 void api_work(struct api *api, struct http_request *request, http_handler *work)
 {
-    if (!waits(api, request, work))
-        hand_to_worker(api, request, work);
+    if (!waits(api, request, work, http_work))
+        hand_to_worker(api, request, work, http_work);
+}
+
+void api_work_long(struct api *api, struct http_request *request, http_handler *work)
+{
+    if (!waits(api, request, work, http_work_long))
+        hand_to_worker(api, request, work, http_work_long);
 }
 
 void api_quick(struct api *api, struct http_request *request, http_handler *work)
 {
-    if (!waits(api, request, work))
+    if (!waits(api, request, work, http_work))
         work(api, request);
 }

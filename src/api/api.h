@@ -7,6 +7,7 @@
 #ifndef API_API_H
 #define API_API_H
 
+#include "access/audit.h"
 #include "analytics/live.h"
 #include "net/route.h"
 #include "pipeline/pipeline.h"
@@ -19,6 +20,7 @@ struct api_options {
     struct pipeline *pipeline;
     struct warehouse *warehouse;
     struct access *access;
+    struct audit *audit;
     struct facts *facts;
     struct live *live; /* NULL = there is no timeline: live reports answer 404 */
     struct segment *segment;
@@ -33,6 +35,12 @@ struct api *api_new(const struct api_options *options);
 void api_free(struct api *api);
 /* The routes; handlers take the struct api as ctx. The caller has checked the scope. */
 const struct route *api_routes(struct api *api, size_t *ret_count);
+
+/* A request that stands at `route` with a key (its id, or empty): its record goes with it from here
+ * on. `allowed` is false when its key may not do that. ST_BUSY when there is no place for the
+ * record: then it must not be handled. */
+MUST_USE enum status api_audit_call(struct api *api, const struct route *route, struct str key,
+                                    bool allowed, struct http_request *request, struct err *err);
 
 /* Finish the erasures that a crash interrupted; once, after the pipeline was started. */
 MUST_USE enum status api_erasures_resume(struct api *api, struct err *err);

@@ -39,6 +39,7 @@ static enum status source_add(struct api *api, struct http_request *request, str
         buf_str(&key, own);
     }
     if (status == ST_OK) {
+        audit_object(api_audited(request), "%u", source);
         buf_char(json, '{');
         json_put_member_uint(json, "source", source);
         put_key(json, &key);
@@ -83,8 +84,13 @@ static enum status key_add(struct api *api, struct http_request *request, struct
             status = access_add_secret_key(api->options.access, json_member_str(root, "label"),
                                            scopes, &key, err);
     }
+    struct access_grant made;
+    if (status == ST_OK)
+        status = access_check(api->options.access, buf_view(&key), &made, err);
     if (status == ST_OK) {
+        audit_object(api_audited(request), STR_FMT, STR_ARG(made.id));
         buf_char(json, '{');
+        json_put_member_str(json, "id", made.id);
         put_key(json, &key);
         buf_char(json, '}');
     }

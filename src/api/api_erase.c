@@ -150,6 +150,7 @@ static void erase_work(void *ctx, struct http_request *request)
         http_reply_error(request, &err);
         return;
     }
+    audit_object(api_audited(request), "%lld", (long long)ledger.id);
     struct buf json;
     buf_init(&json, ANSWER_BYTES_MAX);
     buf_char(&json, '{');

@@ -184,6 +184,18 @@ static void put_state(struct api *api, struct buf *out)
                resident_bytes());
 }
 
+static void put_audit(struct api *api, struct buf *out)
+{
+    struct audit_stats audit;
+    audit_stats(api->options.audit, &audit);
+    metric_put(out, "hezou_audit_written_total", "counter",
+               "Gathered records of the audit log written since the start.", audit.written);
+    metric_put(out, "hezou_audit_waiting", "gauge", "Records of the audit log not yet written.",
+               audit.waiting);
+    metric_put(out, "hezou_audit_lost_total", "counter",
+               "Answers of changes that the audit log could not take.", audit.lost);
+}
+
 void api_metrics(void *ctx, struct http_request *request)
 {
     struct api *api = ctx;
@@ -193,6 +205,7 @@ void api_metrics(void *ctx, struct http_request *request)
     put_pipeline(api, &out);
     put_timeline(api, &out);
     put_state(api, &out);
+    put_audit(api, &out);
     if (api->options.write_metrics != NULL)
         api->options.write_metrics(api->options.metrics_ctx, &out);
     http_reply(request, 200, "text/plain; version=0.0.4; charset=utf-8", buf_view(&out));

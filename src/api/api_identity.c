@@ -8,8 +8,8 @@
 
 /* Append one record of our own and wait until it is folded; the token of its position goes to
  * `json`. */
-static enum status decide(struct api *api, enum log_type type, struct str payload, struct buf *json,
-                          struct err *err)
+static enum status decide(struct api *api, struct http_request *request, enum log_type type,
+                          struct str payload, struct buf *json, struct err *err)
 {
     struct buf frames;
     uint64_t first = 0;
@@ -19,6 +19,9 @@ static enum status decide(struct api *api, enum log_type type, struct str payloa
     if (status == ST_OK)
         status = pipeline_wait_blocking(api->options.pipeline, first + frames.n, err);
     buf_done(&frames);
+    struct audit_call *call = api_audited(request);
+    if (call != NULL)
+        call->position = first; /* also when the fold was not waited for to its end */
     if (status == ST_OK) {
         buf_char(json, '{');
         api_put_token(json, "position", first);
@@ -115,7 +118,7 @@ static void rules_work(void *ctx, struct http_request *request)
         json_put_member_uint(&json, "edges_refused", result.edges_refused);
         buf_char(&json, '}');
     } else if (status == ST_OK) {
-        status = decide(api, LOG_RULE, buf_view(&rule), &json, &err);
+        status = decide(api, request, LOG_RULE, buf_view(&rule), &json, &err);
     }
     buf_done(&rule);
     api_finish(request, status, 200, &json, &err);
@@ -185,7 +188,7 @@ static void unmerge_work(void *ctx, struct http_request *request)
                          (unsigned long long)log_end(api->options.log), (long long)monotonic_us());
         event.message_id = (struct str){id, (size_t)n};
         event_encode(&event, &payload);
-        status = decide(api, LOG_EVENT, buf_view(&payload), &json, &err);
+        status = decide(api, request, LOG_EVENT, buf_view(&payload), &json, &err);
     }
     yyjson_doc_free(doc);
     buf_done(&payload);

@@ -25,7 +25,8 @@ enum status api_forget(void *ctx, const uint64_t *visitors,
 
 /* The name of the report that a cell is of: live has judged the cell, so it is there. */
 static enum status list_make(struct api *api, struct str name, struct str cell,
-                             const struct live_run *run, struct buf *json, struct err *err)
+                             const struct live_run *run, struct buf *json, int64_t *ret_id,
+                             struct err *err)
 {
     uint64_t *people = NULL;
     size_t count = 0, kept = 0;
@@ -44,6 +45,7 @@ static enum status list_make(struct api *api, struct str name, struct str cell,
     json_put_member_str(json, "name", str_trim(name));
     json_put_member_uint(json, "people", kept);
     buf_char(json, '}');
+    *ret_id = id;
     return ST_OK;
 }
 
@@ -52,23 +54,27 @@ static void list_add_work(void *ctx, struct http_request *request)
     struct api *api = ctx;
     struct err err;
     struct buf json;
-    struct live_run run;
+    struct api_run run;
+    int64_t id = 0;
     yyjson_doc *doc = NULL;
     buf_init(&json, ANSWER_BYTES_MAX);
-    enum status status = api_live_run(api, request, &run, &err);
+    enum status status = api_run_begin(api, request, STR("list"), &run, &err);
     if (status == ST_OK)
         status = api_body(request, &doc, &err);
     yyjson_val *root = yyjson_doc_get_root(doc);
     if (status == ST_OK)
-        status = list_make(api, json_member_str(root, "name"), json_member_str(root, "cell"), &run,
-                           &json, &err);
+        status = list_make(api, json_member_str(root, "name"), json_member_str(root, "cell"),
+                           &run.live, &json, &id, &err);
+    if (status == ST_OK)
+        audit_object(api_audited(request), "%lld", (long long)id);
     yyjson_doc_free(doc);
+    status = api_run_end(&run, status, &err);
     api_finish(request, status, 201, &json, &err);
 }
 
 void api_list_add(void *ctx, struct http_request *request)
 {
-    api_work(ctx, request, list_add_work);
+    api_work_long(ctx, request, list_add_work);
 }
 
 /* --- reading and removing --------------------------------------------------------------------- */

@@ -1,14 +1,12 @@
 /* api_live.c - reports on live people: asked, saved, and the people behind a number.
  *
  * A question is the body, a JSON object; none is the report's defaults. after=TOKEN waits twice:
- * until the event is folded, and until the timeline shows it. A client that goes away is not
- * noticed, so a report ends by its time limit: timeout=SECONDS, 30 if nobody says otherwise. */
+ * until the event is folded, and until the timeline shows it. Every report can be seen and ended
+ * while it runs: api_running.c. */
 #include "analytics/saved.h"
 #include "api/api_int.h"
 
 #include <stdlib.h>
-
-#define TIMEOUT_S_MAX 600
 
 /* --- what requests say ------------------------------------------------------------------------ */
 
@@ -45,26 +43,7 @@ enum status api_param_number(struct api *api, struct http_request *request, cons
     if (!number_read(api_param(api, request, "id"), INT64_MAX, &id))
         return err_set(err, ST_NOT_FOUND, "there is no such %s", what);
     *ret_id = (int64_t)id;
-    return ST_OK;
-}
-
-enum status api_live_run(struct api *api, struct http_request *request, struct live_run *ret_run,
-                         struct err *err)
-{
-    uint64_t seconds = 0;
-    struct log_position position;
-    struct live_run run = {0};
-    if (api->options.live == NULL) {
-        err_set(err, ST_NOT_FOUND, "there are no live reports: the timeline is switched off");
-        return err_hint(err, ST_NOT_FOUND, "start the server with --timeline-mb above 0");
-    }
-    enum status status = api_number(request, "timeout", 0, TIMEOUT_S_MAX, &seconds, err);
-    if (status != ST_OK)
-        return status;
-    run.limit_us = (int64_t)seconds * US_PER_S;
-    if (api_token_parse(http_query(request, "after"), &position))
-        run.after = position.offset + 1;
-    *ret_run = run;
+    audit_object(api_audited(request), "%lld", (long long)*ret_id);
     return ST_OK;
 }
 
@@ -82,17 +61,19 @@ static void live_answer(struct api *api, struct http_request *request, bool save
 {
     struct err err;
     struct buf json;
-    struct live_run run;
+    struct api_run run;
     yyjson_doc *doc = NULL;
+    struct str name = api_param(api, request, "name");
     buf_init(&json, ANSWER_BYTES_MAX);
-    enum status status = api_live_run(api, request, &run, &err);
-    run.save = save;
+    enum status status = api_run_begin(api, request, name, &run, &err);
+    run.live.save = save;
     if (status == ST_OK)
         status = question_read(request, &doc, &err);
     if (status == ST_OK)
-        status = live_report(api->options.live, api_param(api, request, "name"),
-                             yyjson_doc_get_root(doc), &run, &json, &err);
+        status =
+            live_report(api->options.live, name, yyjson_doc_get_root(doc), &run.live, &json, &err);
     yyjson_doc_free(doc);
+    status = api_run_end(&run, status, &err);
     api_finish(request, status, 200, &json, &err);
 }
 
@@ -103,7 +84,7 @@ static void live_work(void *ctx, struct http_request *request)
 
 void api_live(void *ctx, struct http_request *request)
 {
-    api_work(ctx, request, live_work);
+    api_work_long(ctx, request, live_work);
 }
 
 /* No result is written while somebody is erased: it would bring back who is going. */
@@ -117,7 +98,7 @@ static void live_save_work(void *ctx, struct http_request *request)
 
 void api_live_save(void *ctx, struct http_request *request)
 {
-    api_work(ctx, request, live_save_work);
+    api_work_long(ctx, request, live_save_work);
 }
 
 static void people_work(void *ctx, struct http_request *request)
@@ -125,21 +106,22 @@ static void people_work(void *ctx, struct http_request *request)
     struct api *api = ctx;
     struct err err;
     struct buf json;
-    struct live_run run;
+    struct api_run run;
     uint64_t limit = 0;
     buf_init(&json, ANSWER_BYTES_MAX);
-    enum status status = api_live_run(api, request, &run, &err);
+    enum status status = api_run_begin(api, request, STR("people"), &run, &err);
     if (status == ST_OK)
         status = api_number(request, "limit", 0, 1000, &limit, &err);
     if (status == ST_OK)
         status = live_people(api->options.live, http_query(request, "cell"),
-                             http_query(request, "page"), (size_t)limit, &run, &json, &err);
+                             http_query(request, "page"), (size_t)limit, &run.live, &json, &err);
+    status = api_run_end(&run, status, &err);
     api_finish(request, status, 200, &json, &err);
 }
 
 void api_live_people(void *ctx, struct http_request *request)
 {
-    api_work(ctx, request, people_work);
+    api_work_long(ctx, request, people_work);
 }
 
 /* --- saved questions -------------------------------------------------------------------------- */
@@ -178,6 +160,8 @@ static void saved_add_work(void *ctx, struct http_request *request)
         status = saved_add(api->options.facts, clock_now_us(api->options.clock),
                            json_member_str(root, "name"), report, yyjson_obj_get(root, "question"),
                            &id, &err);
+    if (status == ST_OK)
+        audit_object(api_audited(request), "%lld", (long long)id);
     if (status == ST_OK)
         status = saved_get(api->options.facts, id, &json, &err);
     yyjson_doc_free(doc);
@@ -223,33 +207,44 @@ void api_saved_remove(void *ctx, struct http_request *request)
     api_work(ctx, request, saved_remove_work);
 }
 
+/* The document of a saved question; the caller frees it. */
+static enum status saved_read(struct api *api, struct http_request *request, yyjson_doc **ret_doc,
+                              struct err *err)
+{
+    struct buf saved;
+    int64_t id = 0;
+    buf_init(&saved, ANSWER_BYTES_MAX);
+    enum status status = api_param_number(api, request, "saved report", &id, err);
+    if (status == ST_OK)
+        status = saved_get(api->options.facts, id, &saved, err);
+    if (status == ST_OK)
+        status = json_parse(NULL, buf_view(&saved), ret_doc, err);
+    buf_done(&saved);
+    return status;
+}
+
 static void saved_run_work(void *ctx, struct http_request *request)
 {
     struct api *api = ctx;
     struct err err;
-    struct buf json, saved;
-    struct live_run run;
-    int64_t id = 0;
+    struct buf json;
+    struct api_run run = {.begun = false};
     yyjson_doc *doc = NULL;
     buf_init(&json, ANSWER_BYTES_MAX);
-    buf_init(&saved, ANSWER_BYTES_MAX);
-    enum status status = api_live_run(api, request, &run, &err);
-    if (status == ST_OK)
-        status = api_param_number(api, request, "saved report", &id, &err);
-    if (status == ST_OK)
-        status = saved_get(api->options.facts, id, &saved, &err);
-    if (status == ST_OK)
-        status = json_parse(NULL, buf_view(&saved), &doc, &err);
+    enum status status = saved_read(api, request, &doc, &err);
     yyjson_val *root = yyjson_doc_get_root(doc);
+    struct str report = json_member_str(root, "report");
     if (status == ST_OK)
-        status = live_report(api->options.live, json_member_str(root, "report"),
-                             yyjson_obj_get(root, "question"), &run, &json, &err);
+        status = api_run_begin(api, request, report, &run, &err);
+    if (status == ST_OK)
+        status = live_report(api->options.live, report, yyjson_obj_get(root, "question"), &run.live,
+                             &json, &err);
     yyjson_doc_free(doc);
-    buf_done(&saved);
+    status = api_run_end(&run, status, &err);
     api_finish(request, status, 200, &json, &err);
 }
 
 void api_saved_run(void *ctx, struct http_request *request)
 {
-    api_work(ctx, request, saved_run_work);
+    api_work_long(ctx, request, saved_run_work);
 }

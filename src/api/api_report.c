@@ -35,6 +35,9 @@ static void sql_work(void *ctx, struct http_request *request)
                          "the body needs \"sql\": one SELECT over events, people or records");
     if (status == ST_OK)
         status = warehouse_sql(api->options.warehouse, sql, &limits, &json, &err);
+    struct audit_call *call = api_audited(request);
+    if (status == ST_OK && call != NULL)
+        call->detail = audit_shape(sql, http_arena(request));
     yyjson_doc_free(doc);
     api_finish(request, status, 200, &json, &err);
 }
@@ -148,6 +151,7 @@ static enum status record_json(struct api *api, struct http_request *request, st
     struct str text = api_param(api, request, "position");
     if (!api_token_parse(text, &position) || position.part != 0)
         return err_set(err, ST_INVALID, "a position looks like 0:12345");
+    audit_object(api_audited(request), "0:%llu", (unsigned long long)position.offset);
     struct buf bytes;
     buf_init(&bytes, LIMIT_INFLATED_BYTES * 2);
     enum status status = log_read_at(api->options.log, position.offset, &bytes, &record, err);
@@ -194,6 +198,9 @@ static void export_work(void *ctx, struct http_request *request)
     if (status == ST_OK)
         status = warehouse_export(api->options.warehouse, json_member_str(root, "from"),
                                   json_member_str(root, "to"), &folder, &err);
+    if (status == ST_OK) /* two dates, since the export took them */
+        audit_object(api_audited(request), STR_FMT ".." STR_FMT,
+                     STR_ARG(json_member_str(root, "from")), STR_ARG(json_member_str(root, "to")));
     yyjson_doc_free(doc);
     if (status == ST_OK) {
         buf_char(&json, '{');

@@ -100,15 +100,24 @@ static enum status secret_load(struct core *core, struct err *err)
     return status;
 }
 
-static enum status facts_and_keys(struct core *core, struct err *err)
+static enum status facts_and_keys(struct core *core, const struct options *options, struct err *err)
 {
     char path[4096], owner[4096];
+    struct audit_options audit_options = {
+        .clock = &core->clock,
+        .secret = core->key,
+        .keep_us = option_number(options, OPTION_AUDIT_DAYS) * US_PER_DAY,
+        .records_max = option_number(options, OPTION_AUDIT_RECORDS),
+    };
     core_path(core, "facts.db", path);
     core_path(core, "owner.key", owner);
+    if (audit_options.keep_us < US_PER_DAY || audit_options.records_max < 1)
+        return err_set(err, ST_INVALID, "--audit-days and --audit-records are at least 1");
     enum status status = facts_open(path, &core->facts, err);
-    return status == ST_OK
-               ? access_open(core->facts, &core->rng, &core->clock, owner, &core->access, err)
-               : status;
+    if (status == ST_OK)
+        status = access_open(core->facts, &core->rng, &core->clock, owner, &core->access, err);
+    audit_options.facts = core->facts;
+    return status == ST_OK ? audit_open(&audit_options, &core->audit, err) : status;
 }
 
 static enum status journal_open(struct core *core, const struct options *options, struct err *err)
@@ -255,7 +264,7 @@ enum status core_open(struct core *core, const struct options *options, struct e
     if (status == ST_OK)
         status = secret_load(core, err);
     if (status == ST_OK)
-        status = facts_and_keys(core, err);
+        status = facts_and_keys(core, options, err);
     if (status == ST_OK)
         status = journal_open(core, options, err);
     if (status == ST_OK)
@@ -277,6 +286,7 @@ void core_close(struct core *core)
     timeline_close(core->timeline);
     warehouse_close(core->warehouse);
     log_close(core->log);
+    audit_close(core->audit); /* after the pipeline: those who waited for it are answered, too */
     access_close(core->access);
     facts_close(core->facts);
     hook_disk_end(&core->disk);

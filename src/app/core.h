@@ -7,6 +7,7 @@
 #ifndef APP_CORE_H
 #define APP_CORE_H
 
+#include "access/audit.h"
 #include "analytics/live.h"
 #include "app/options.h"
 #include "pipeline/pipeline.h"
@@ -21,6 +22,7 @@ struct core {
     int lock_fd;
     struct facts *facts;
     struct access *access;
+    struct audit *audit;
     struct log *log;
     struct warehouse *warehouse;
     struct timeline *timeline; /* or NULL */

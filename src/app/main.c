@@ -7,26 +7,32 @@
 #include "app/core.h"
 #include "app/feature.h"
 #include "app/options.h"
+#include "app/print.h"
 #include "app/remote.h"
 #include "app/report.h"
 #include "app/report_live.h"
 #include "app/run.h"
 #include "app/serve.h"
 #include "base/check.h"
+#include "base/heap.h"
 
-/* `doctor --digest` on a directory that no server has: open it, fold to the journal's end, close
- * it. */
-static enum status doctor_alone(const struct options *options, struct err *err)
+static enum status audit_alone(struct core *core, struct err *err)
 {
-    struct core core;
-    struct pipeline_digest digest;
-    enum status status = core_open(&core, options, err);
-    if (status != ST_OK)
-        return status;
-    status = pipeline_catch_up(core.pipeline, err);
+    struct buf json;
+    buf_init(&json, (size_t)1 << 16);
+    enum status status = audit_check(core->audit, &json, err);
     if (status == ST_OK)
-        status = pipeline_digest(core.pipeline, &digest, err);
-    core_close(&core);
+        print_json(buf_view(&json));
+    buf_done(&json);
+    return status;
+}
+
+static enum status digest_alone(struct core *core, const struct options *options, struct err *err)
+{
+    struct pipeline_digest digest;
+    enum status status = pipeline_catch_up(core->pipeline, err);
+    if (status == ST_OK)
+        status = pipeline_digest(core->pipeline, &digest, err);
     if (status != ST_OK)
         return status;
     printf("{\"people\":\"%016llx%016llx\",\"profiles\":\"%016llx%016llx\",\"rows\":\"%016llx%"
@@ -42,12 +48,26 @@ static enum status doctor_alone(const struct options *options, struct err *err)
     return ST_OK;
 }
 
+/* On a directory that no server has: open it, look, close it. */
+static enum status doctor_alone(const struct options *options, struct err *err)
+{
+    struct core core;
+    enum status status = core_open(&core, options, err);
+    if (status != ST_OK)
+        return status;
+    status = option_is_set(options, OPTION_DIGEST) ? digest_alone(&core, options, err)
+                                                   : audit_alone(&core, err);
+    core_close(&core);
+    return status;
+}
+
 /* The lock of the directory says whether a server has it; the address that one left behind when it
  * was killed would not. */
 static enum status doctor(const struct options *options, struct err *err)
 {
     struct err asked;
-    if (!option_is_set(options, OPTION_DIGEST) || option_is_set(options, OPTION_URL))
+    bool alone = option_is_set(options, OPTION_DIGEST) || option_is_set(options, OPTION_AUDIT);
+    if (!alone || option_is_set(options, OPTION_URL))
         return remote_run(options, err);
     enum status status = doctor_alone(options, err);
     if (status != ST_CONFLICT)
@@ -99,6 +119,7 @@ static enum status command_run(const struct options *options, struct err *err)
     case COMMAND_KEY_LIST:
     case COMMAND_KEY_ADD:
     case COMMAND_KEY_REVOKE:
+    case COMMAND_AUDIT:
         return remote_run(options, err);
     case COMMAND_COUNT:
         break;
@@ -144,6 +165,7 @@ int main(int argc, char **argv)
 {
     struct options options;
     struct err err = {0};
+    heap_tune();
     if (sodium_init() < 0)
         fatal("could not start the cryptography library");
     if (options_parse(argc, argv, &options, &err) != ST_OK)

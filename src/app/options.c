@@ -64,12 +64,18 @@ bool command_is_live(enum command command, bool *ret_always)
 #define LIVE(id, word, en, zh) COMMAND_LIVE_##id,
 #include "app/options.def"
     };
+    static const enum command both[] = {
+        COMMAND_REPORT_FUNNEL,      COMMAND_REPORT_SEQUENCE, COMMAND_REPORT_RETENTION,
+        COMMAND_REPORT_ATTRIBUTION, COMMAND_REPORT_RFM,      COMMAND_REPORT_KMEANS,
+        COMMAND_REPORT_CLV,
+    };
     *ret_always = false;
     for (size_t i = 0; i < sizeof live / sizeof live[0]; i++)
         *ret_always = *ret_always || live[i] == command;
-    return *ret_always || command == COMMAND_REPORT_FUNNEL || command == COMMAND_REPORT_RETENTION ||
-           command == COMMAND_REPORT_ATTRIBUTION || command == COMMAND_REPORT_RFM ||
-           command == COMMAND_REPORT_KMEANS || command == COMMAND_REPORT_CLV;
+    bool is_live = *ret_always;
+    for (size_t i = 0; i < sizeof both / sizeof both[0]; i++)
+        is_live = is_live || both[i] == command;
+    return is_live;
 }
 
 static bool is_live_report(enum command command)

@@ -4,6 +4,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+void print_bar(char ret_cells[PRINT_BAR_COLUMNS + 1], double share)
+{
+    for (int i = 0; i < PRINT_BAR_COLUMNS; i++)
+        ret_cells[i] = i < (int)(share * PRINT_BAR_COLUMNS) ? '#' : '.';
+    ret_cells[PRINT_BAR_COLUMNS] = '\0';
+}
+
 void print_json(struct str json)
 {
     yyjson_doc *doc = print_parse(json);

@@ -35,7 +35,7 @@ static size_t character(struct str text, size_t *at)
     return n > 0 ? (size_t)utf8proc_charwidth(c) : 0;
 }
 
-size_t print_width(struct str text)
+static size_t width_of(struct str text)
 {
     size_t columns = 0;
     for (size_t at = 0; at < text.n;)
@@ -51,7 +51,7 @@ void print_spaces(size_t n)
 
 void print_cell(struct str text, size_t width, bool right)
 {
-    size_t columns = print_width(text);
+    size_t columns = width_of(text);
     size_t gap = columns < width ? width - columns : 0;
     if (right)
         print_spaces(gap);
@@ -121,7 +121,7 @@ static size_t text_shorten(struct buf *text, size_t from, size_t width_max)
         return columns;
     text->n = from + cut;
     buf_text(text, "…");
-    return print_width((struct str){text->p + from, text->n - from});
+    return width_of((struct str){text->p + from, text->n - from});
 }
 
 void print_table_put(struct print_table *table, bool right)

@@ -8,10 +8,9 @@
 /* The document, numbers as their text; NULL (and shown as it came) when it is no JSON. */
 yyjson_doc *print_parse(struct str json);
 
-/* Widths are columns of a terminal: a Chinese character has two. */
-size_t print_width(struct str text);
 void print_spaces(size_t n);
-/* `text` in a field of `width` columns; numbers stand right. */
+/* `text` in a field of `width` columns of the terminal (a Chinese character has two); numbers stand
+ * right. */
 void print_cell(struct str text, size_t width, bool right);
 
 /* 8911407.904000 → 8,911,407.904 */

@@ -15,6 +15,7 @@
 
 #define ROWS_SHOWN_MAX 100
 #define CELL_WIDTH_MAX 60
+#define LIST_WIDTH_MAX 160 /* of several values: times of steps, periods of a cohort */
 #define BAR_WIDTH 24
 #define SPARK_WIDTH ((size_t)40)
 #define DIGITS_SHOWN 6
@@ -215,6 +216,7 @@ static void rows_print(yyjson_val *rows, const char *bars, enum language languag
         for (size_t i = 0; i < columns.count; i++) {
             yyjson_val *value = yyjson_obj_get(row, columns.names[i]);
             put_any(&table.text, columns.names[i], value, language);
+            table.width_max = yyjson_is_arr(value) ? LIST_WIDTH_MAX : CELL_WIDTH_MAX;
             print_table_put(&table, yyjson_is_raw(value));
         }
         if (greatest > 0) {

@@ -147,9 +147,27 @@ static void ask_one(struct ask *ask, const char *method, const char *path, const
 static void ask_doctor(struct ask *ask, const struct options *options)
 {
     bool digest = option_is_set(options, OPTION_DIGEST);
-    ask_one(ask, "GET", digest ? "/api/v1/doctor/digest" : "/readyz", "");
+    bool audit = option_is_set(options, OPTION_AUDIT);
+    ask_one(ask, "GET",
+            digest  ? "/api/v1/doctor/digest"
+            : audit ? "/api/v1/doctor/audit"
+                    : "/readyz",
+            "");
     if (digest && option_is_set(options, OPTION_EXACT))
         remote_query(&ask->path, "exact", "true");
+}
+
+static void ask_audit(struct ask *ask, const struct options *options)
+{
+    static const struct {
+        const char *name;
+        enum option option;
+    } filters[] = {{"key", OPTION_KEY},   {"kind", OPTION_KIND},  {"route", OPTION_ROUTE},
+                   {"from", OPTION_FROM}, {"to", OPTION_TO},      {"subject", OPTION_SUBJECT},
+                   {"page", OPTION_PAGE}, {"limit", OPTION_LIMIT}};
+    ask_one(ask, "GET", "/api/v1/audit", "");
+    for (size_t i = 0; i < sizeof filters / sizeof filters[0]; i++)
+        remote_query(&ask->path, filters[i].name, option_text(options, filters[i].option));
 }
 
 static void ask_build(struct ask *ask, const struct options *options)
@@ -185,6 +203,9 @@ static void ask_build(struct ask *ask, const struct options *options)
         break;
     case COMMAND_DOCTOR:
         ask_doctor(ask, options);
+        break;
+    case COMMAND_AUDIT:
+        ask_audit(ask, options);
         break;
     case COMMAND_SOURCE_ADD:
         ask_post(ask, "/api/v1/sources",
@@ -227,6 +248,8 @@ static void answer_print(const struct options *options, struct str json)
         print_overview(json, options->language);
     else if (options->command == COMMAND_SQL)
         print_rows(json);
+    else if (options->command == COMMAND_AUDIT)
+        print_audit(json, options->language);
     else
         print_json(json);
 }

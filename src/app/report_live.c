@@ -9,9 +9,11 @@
 
 #include "app/remote.h"
 #include "app/report.h"
+#include "app/report_wait.h"
 #include "base/clock.h"
 #include "base/disk.h"
 #include "base/json.h"
+#include "base/rng.h"
 
 #define QUESTION_BYTES_MAX ((size_t)1 << 20)
 #define ANSWER_BYTES_MAX ((size_t)256 << 20)
@@ -228,7 +230,14 @@ static void breakdown_put(struct question *question, const struct options *optio
     buf_char(question->json, '}');
 }
 
-/* Options that are a text of the question. */
+static void put_whole(struct question *question, const struct options *options, enum option option,
+                      const char *name)
+{
+    put_name(question, name);
+    buf_fmt(question->json, "%lld", option_number(options, option));
+}
+
+/* Options that are a text or a whole number of the question. */
 static void texts_put(struct question *question, const struct options *options)
 {
     static const struct {
@@ -237,17 +246,19 @@ static void texts_put(struct question *question, const struct options *options)
     } texts[] = {
         {OPTION_FROM, "from"},     {OPTION_TO, "to"},           {OPTION_ZONE, "zone"},
         {OPTION_UNIT, "unit"},     {OPTION_MEASURE, "measure"}, {OPTION_PROPERTY, "property"},
-        {OPTION_WINDOW, "window"},
+        {OPTION_WINDOW, "window"}, {OPTION_PATTERN, "pattern"},
     };
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (option_is_given(options, texts[i].option))
             put_text(question, texts[i].member, option_text(options, texts[i].option));
     if (option_is_set(options, OPTION_COMPARE))
         put_text(question, "compare", "previous");
-    if (option_is_given(options, OPTION_PERIODS)) {
-        put_name(question, "periods");
-        buf_fmt(question->json, "%lld", (long long)option_number(options, OPTION_PERIODS));
-    }
+    if (option_is_given(options, OPTION_PERIODS))
+        put_whole(question, options, OPTION_PERIODS, "periods");
+    bool usual = options->command == COMMAND_REPORT_SEQUENCE &&
+                 !option_is_set(options, OPTION_QUESTION); /* as on files */
+    if (usual || option_is_given(options, OPTION_EXAMPLES))
+        put_whole(question, options, OPTION_EXAMPLES, "examples");
 }
 
 static void attribution_put(struct question *question, const struct options *options)
@@ -359,20 +370,22 @@ static void base_put(struct question *question, yyjson_val *base)
     }
 }
 
-enum status report_question(const struct options *options, struct buf *json, struct err *err)
+/* The question that the options say, as JSON. */
+static enum status question_put(const struct options *options, struct buf *json, struct err *err)
 {
     struct question question = {.json = json};
     yyjson_doc *base = NULL;
     const char *const *events = NULL;
     size_t count = option_list(options, OPTION_EVENT, &events);
     const char *member = event_member(options->command, count);
+    const char *steps = options->command == COMMAND_REPORT_RETENTION ? "conditions" : "steps";
     buf_char(json, '{');
     enum status status = base_parse(options, &base, err);
     if (status == ST_OK)
         status = events_put(&question, member, OPTION_EVENT, options, strcmp(member, "events") == 0,
                             err);
     if (status == ST_OK)
-        status = events_put(&question, "steps", OPTION_STEP, options, true, err);
+        status = events_put(&question, steps, OPTION_STEP, options, true, err);
     if (status == ST_OK)
         status = start_put(&question, options, err);
     if (status == ST_OK)
@@ -397,6 +410,36 @@ enum status report_question(const struct options *options, struct buf *json, str
 
 /* --- asking ----------------------------------------------------------------------------------- */
 
+#define QUEUE_MS 120000 /* so long it may wait for its turn, besides its own time */
+
+/* The time limit for the server, and more than that for ourselves. */
+static void timeout_put(struct buf *path, const struct options *options, struct http_client *client)
+{
+    int64_t us = option_duration_us(options, OPTION_TIMEOUT);
+    char seconds[24];
+    snprintf(seconds, sizeof seconds, "%lld", (long long)((us + US_PER_S - 1) / US_PER_S));
+    remote_query(path, "timeout", seconds);
+    http_client_wait(client, us / US_PER_MS + QUEUE_MS);
+}
+
+/* With a bar when it takes long. */
+static enum status send(const struct options *options, struct http_client *client,
+                        const char *method, struct buf *path, struct str body, struct buf *answer,
+                        struct err *err)
+{
+    struct rng rng;
+    uint64_t random;
+    char run[24];
+    rng_init_system(&rng);
+    rng_bytes(&rng, &random, sizeof random);
+    snprintf(run, sizeof run, "cli_%016llx", (unsigned long long)random);
+    remote_query(path, "run", run);
+    struct report_wait *wait = report_wait_begin(options, run);
+    enum status status = remote_send(client, method, path->p, body, answer, err);
+    report_wait_end(wait);
+    return status;
+}
+
 static enum status ask(const struct options *options, struct http_client *client,
                        struct buf *answer, struct err *err)
 {
@@ -413,12 +456,13 @@ static enum status ask(const struct options *options, struct http_client *client
         buf_text(&path, "/api/v1/reports/");
         buf_text(&path, option_command(options) + strlen("report "));
         buf_text(&path, option_is_set(options, OPTION_SAVE) ? "/save" : "");
-        status = report_question(options, &body, err);
+        status = question_put(options, &body, err);
     }
     remote_query(&path, "after", option_text(options, OPTION_AFTER));
+    timeout_put(&path, options, client);
     if (status == ST_OK)
-        status = remote_send(client, people[0] != '\0' ? "GET" : "POST", path.p, buf_view(&body),
-                             answer, err);
+        status = send(options, client, people[0] != '\0' ? "GET" : "POST", &path, buf_view(&body),
+                      answer, err);
     buf_done(&path);
     buf_done(&body);
     return status;

@@ -14,7 +14,6 @@
 #include "import/import.h"
 
 #define MAPPING_BYTES_MAX ((size_t)1 << 20)
-#define BAR_COLUMNS 30
 
 struct bar {
     enum language language;
@@ -27,10 +26,8 @@ static void bar_draw(const struct bar *bar, const struct import_progress *progre
     double part = progress->bytes_total == 0
                       ? 1
                       : (double)progress->bytes_read / (double)progress->bytes_total;
-    char cells[BAR_COLUMNS + 1];
-    for (int i = 0; i < BAR_COLUMNS; i++)
-        cells[i] = i < (int)(part * BAR_COLUMNS) ? '#' : '.';
-    cells[BAR_COLUMNS] = '\0';
+    char cells[PRINT_BAR_COLUMNS + 1];
+    print_bar(cells, part);
     fprintf(stderr, "%s%s [%s] %3d %%  %llu %s, %llu %s, %.1f %s%s", bar->terminal ? "\r" : "",
             text_in(bar->language, TEXT_LOADING_SAMPLE), cells, (int)(part * 100),
             (unsigned long long)progress->lines, text_in(bar->language, TEXT_LINES_READ),

@@ -19,7 +19,6 @@
 #include "privacy/privacy.h"
 
 #define STOP_GRACE_US (5 * US_PER_S)
-#define TRUSTED_MAX 64
 
 struct server {
     struct core core;
@@ -31,28 +30,21 @@ struct server {
     size_t doors_count, rooms_count;
     bool was_empty;
     char url[128];
-    char trusted_text[1024];
-    const char *trusted[TRUSTED_MAX + 1];
+    char trusted_text[4096];
+    const char *trusted[HTTP_TRUSTED_MAX + 1];
 };
 
 /* --- one request ------------------------------------------------------------------------------ */
 
-static struct str bearer(struct http_request *request)
-{
-    struct str header = http_header(request, "Authorization");
-    struct str word = STR("Bearer ");
-    if (header.n > word.n && str_eq_nocase((struct str){header.p, word.n}, word))
-        return str_trim((struct str){header.p + word.n, header.n - word.n});
-    return (struct str){NULL, 0};
-}
-
+/* *ret_key is the key's id, also when it may not do this; empty when it is unknown. */
 static enum status scope_check(struct server *server, const struct route *route,
-                               struct http_request *request, struct err *err)
+                               struct http_request *request, struct str *ret_key, struct err *err)
 {
     struct access_grant grant;
+    *ret_key = (struct str){NULL, 0};
     if (route->scope == SCOPE_NONE)
         return ST_OK;
-    struct str key = bearer(request);
+    struct str key = http_bearer(request);
     if (key.n == 0) {
         err_set(err, ST_UNAUTHORIZED, "this route needs a secret key");
         return err_hint(err, ST_UNAUTHORIZED, "send it as Authorization: Bearer KEY");
@@ -60,6 +52,7 @@ static enum status scope_check(struct server *server, const struct route *route,
     enum status status = access_check(server->core.access, key, &grant, err);
     if (status != ST_OK)
         return status;
+    *ret_key = grant.id;
     if ((grant.scopes & route->scope) != route->scope)
         return err_set(err, ST_FORBIDDEN, "the key lacks the scope that this route needs");
     return ST_OK;
@@ -81,6 +74,18 @@ static const struct route *route_of(struct server *server, struct http_request *
     return route;
 }
 
+/* The record of the call goes with it from here on; what was decided before stays decided. */
+static enum status audited(struct server *server, const struct route *route, struct str key,
+                           enum status decided, struct http_request *request, struct err *err)
+{
+    if (decided != ST_OK) {
+        struct err ignored; /* a refusal is recorded where there is place */
+        (void)!api_audit_call(server->api, route, key, false, request, &ignored);
+        return decided;
+    }
+    return api_audit_call(server->api, route, key, true, request, err);
+}
+
 static void handle(void *ctx, struct http_request *request)
 {
     struct server *server = ctx;
@@ -93,9 +98,12 @@ static void handle(void *ctx, struct http_request *request)
                    STR("this path does not take that method\n"));
         return;
     }
+    struct str key;
     enum status status = route == NULL
                              ? err_set(&err, ST_NOT_FOUND, "there is nothing at this path")
-                             : scope_check(server, route, request, &err);
+                             : scope_check(server, route, request, &key, &err);
+    if (route != NULL && module == server->api)
+        status = audited(server, route, key, status, request, &err);
     if (status == ST_OK)
         route->handle(module, request);
     else
@@ -132,6 +140,8 @@ static void write_metrics(void *ctx, struct buf *out)
     metric_put(out, "hezou_http_connections", "gauge", "Open connections.", http.connections);
     metric_put(out, "hezou_http_inflight_bytes", "gauge", "Bytes of bodies in hand.",
                http.inflight_bytes);
+    metric_put(out, "hezou_http_waiting_bytes", "gauge",
+               "Bytes of bodies that wait for room, unread.", http.waiting_bytes);
     metric_put(out, "hezou_collect_events_total", "counter", "Events taken by the door.",
                collect.events);
     metric_put(out, "hezou_collect_quarantined_total", "counter",
@@ -150,6 +160,17 @@ static void write_metrics(void *ctx, struct buf *out)
 
 /* --- start and stop --------------------------------------------------------------------------- */
 
+static enum status ip_read(const char *text, enum collect_ip *ret_ip, struct err *err)
+{
+    static const char *const names[] = {"keep", "truncate", "drop"}; /* as enum collect_ip */
+    for (int i = 0; i < 3; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *ret_ip = (enum collect_ip)i;
+            return ST_OK;
+        }
+    return err_set(err, ST_INVALID, "--ip is keep, truncate or drop, not %s", text);
+}
+
 static enum status doors_open(struct server *server, const struct options *options, struct err *err)
 {
     struct privacy_options privacy_options = {
@@ -157,6 +178,10 @@ static enum status doors_open(struct server *server, const struct options *optio
         .ignore_gpc = option_is_set(options, OPTION_IGNORE_GPC),
     };
     struct core *core = &server->core;
+    enum collect_ip ip;
+    enum status status = ip_read(option_text(options, OPTION_IP), &ip, err);
+    if (status != ST_OK)
+        return status;
     server->privacy = privacy_new(&privacy_options);
     struct collect_options collect_options = {
         .log = core->log,
@@ -164,6 +189,7 @@ static enum status doors_open(struct server *server, const struct options *optio
         .clean = pipeline_clean(core->pipeline),
         .privacy = server->privacy,
         .rng = &core->rng,
+        .ip = ip,
     };
     server->collect = collect_new(&collect_options);
     server->doors = collect_routes(&server->doors_count);
@@ -172,6 +198,7 @@ static enum status doors_open(struct server *server, const struct options *optio
         .pipeline = core->pipeline,
         .warehouse = core->warehouse,
         .access = core->access,
+        .audit = core->audit,
         .facts = core->facts,
         .live = core->live,
         .segment = core->segment,
@@ -184,31 +211,43 @@ static enum status doors_open(struct server *server, const struct options *optio
     return api_erasures_resume(server->api, err);
 }
 
-/* "10.0.0.1,10.0.0.2" in place into a list that ends with NULL. */
-static void trusted_split(struct server *server, const char *text)
+/* "10.0.0.1,10.0.0.0/8" in place into a list that ends with NULL. */
+static enum status trusted_split(struct server *server, const char *text, struct err *err)
 {
     size_t count = 0;
+    if (strlen(text) >= sizeof server->trusted_text)
+        return err_set(err, ST_INVALID, "--trusted-proxies is longer than %zu bytes",
+                       sizeof server->trusted_text - 1);
     snprintf(server->trusted_text, sizeof server->trusted_text, "%s", text);
     char *rest = server->trusted_text;
-    for (char *one; count < TRUSTED_MAX && (one = strsep(&rest, ",")) != NULL;)
-        if (one[0] != '\0')
-            server->trusted[count++] = one;
+    for (char *one; (one = strsep(&rest, ",")) != NULL;) {
+        if (one[0] == '\0')
+            continue;
+        if (count == HTTP_TRUSTED_MAX)
+            return err_set(err, ST_INVALID, "--trusted-proxies has more than %d addresses",
+                           HTTP_TRUSTED_MAX);
+        server->trusted[count++] = one;
+    }
+    return ST_OK;
 }
 
 static enum status listen_at(struct server *server, const struct options *options, struct err *err)
 {
     char path[4096];
-    trusted_split(server, option_text(options, OPTION_TRUSTED));
+    enum status status = trusted_split(server, option_text(options, OPTION_TRUSTED), err);
+    if (status != ST_OK)
+        return status;
     struct http_options http_options = {
         .address = option_text(options, OPTION_ADDRESS),
         .port = (int)option_number(options, OPTION_PORT),
         .threads = (int)option_number(options, OPTION_THREADS),
+        .inflight_max = (size_t)option_number(options, OPTION_INFLIGHT) << 10,
         .body_limit = body_limit,
         .trusted = server->trusted,
         .handle = handle,
         .ctx = server,
     };
-    enum status status = http_start(&http_options, &server->http, err);
+    status = http_start(&http_options, &server->http, err);
     if (status != ST_OK)
         return status;
     snprintf(server->url, sizeof server->url, "http://%s:%d", http_options.address,
@@ -247,7 +286,7 @@ bool server_is_empty(const struct server *server)
     return server->was_empty;
 }
 
-uint64_t server_replayed_bytes(const struct server *server)
+static uint64_t replayed_bytes(const struct server *server)
 {
     struct pipeline_stats stats;
     pipeline_stats(server->core.pipeline, &stats);
@@ -303,9 +342,9 @@ enum status serve(const struct options *options, struct err *err)
     enum status status = server_start(options, &server, err);
     if (status != ST_OK)
         return status;
-    if (server_replayed_bytes(server) > 0)
+    if (replayed_bytes(server) > 0)
         fprintf(stderr, "hezou: %s %llu\n", text_in(options->language, TEXT_REPLAYING),
-                (unsigned long long)server_replayed_bytes(server));
+                (unsigned long long)replayed_bytes(server));
     fprintf(stderr, "hezou: %s %s\n", text_in(options->language, TEXT_LISTENING),
             server_url(server));
     signals_wait();

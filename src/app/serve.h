@@ -14,7 +14,6 @@ MUST_USE enum status server_start(const struct options *options, struct server *
 const char *server_url(const struct server *server);
 /* True when the directory had no record before this start. */
 bool server_is_empty(const struct server *server);
-uint64_t server_replayed_bytes(const struct server *server);
 /* Answer what is under way, flush, close. */
 void server_stop(struct server *server);
 

@@ -204,7 +204,8 @@ static void integers_are_little_endian(void **state)
     assert_memory_equal(buf.p, expected, sizeof expected);
     struct cursor cursor = cursor_of(buf_view(&buf));
     assert_int_equal(cursor_u16(&cursor), 0x0102);
-    assert_int_equal(cursor_u32(&cursor), 0x03040506);
+    assert_int_equal(cursor_u16(&cursor), 0x0506); /* the lower half of four bytes */
+    assert_int_equal(cursor_u16(&cursor), 0x0304);
     assert_int_equal(cursor_u64(&cursor), UINT64_C(0x0708090a0b0c0d0e));
     assert_int_equal(cursor_varint(&cursor), 127);
     assert_int_equal(cursor_varint(&cursor), 128);
@@ -222,7 +223,7 @@ static void a_cursor_never_leaves_its_bytes(void **state)
                                          "abc")); /* a blob of five with three there */
     assert_int_equal(cursor_blob(&cursor).n, 0);
     assert_true(cursor.bad);
-    assert_int_equal(cursor_u32(&cursor), 0); /* bad stays bad */
+    assert_int_equal(cursor_u16(&cursor), 0); /* bad stays bad */
     cursor = cursor_of(STR("\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"));
     assert_true(cursor_varint(&cursor) == UINT64_MAX && !cursor.bad);
     cursor = cursor_of(STR("\x80\x80\x80\x80\x80\x80\x80\x80\x80\x80\x01"));
@@ -315,9 +316,7 @@ static void a_map_agrees_with_an_array_over_random_steps(void **state)
     for (struct map_slot *slot = NULL; (slot = map_next(&map, slot)) != NULL; seen++)
         assert_int_equal(slot->value, naive[slot->key.b - 1]);
     assert_int_equal(seen, count);
-    assert_true(map_bytes(&map) >= count * sizeof(struct map_slot));
     map_done(&map);
-    assert_int_equal(map_bytes(&map), 0);
 }
 
 /* --- json ------------------------------------------------------------------------------------- */
@@ -681,6 +680,24 @@ static void bug_is_on(void)
     _exit(hook_bug("late") && !hook_bug("latest") && !hook_bug("lat") ? 5 : 6);
 }
 
+static void a_held_point_is_left_when_the_file_goes(void **state)
+{
+    char path[] = "/tmp/hezou-hold-XXXXXX", held[64];
+    (void)state;
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    snprintf(held, sizeof held, "point:%s", path);
+    setenv("HEZOU_HOLD", held, 1);
+    assert_true(hook_held("point"));
+    assert_false(hook_held("poin"));
+    assert_false(hook_held("pointless"));
+    unlink(path);
+    assert_false(hook_held("point"));
+    unsetenv("HEZOU_HOLD");
+    assert_false(hook_held("point"));
+}
+
 static void a_process_ends_as_its_cause_asks(void **state)
 {
     (void)state;
@@ -727,6 +744,7 @@ int main(void)
         PLACE_TEST(pieces_are_written_in_order_however_many),
         PLACE_TEST(a_fault_comes_once_or_for_ever),
         cmocka_unit_test(a_long_holder_lets_in_all_who_wait),
+        cmocka_unit_test(a_held_point_is_left_when_the_file_goes),
         cmocka_unit_test(a_process_ends_as_its_cause_asks),
     };
     return cmocka_run_group_tests_name("base", tests, NULL, NULL);

@@ -149,11 +149,6 @@ uint16_t cursor_u16(struct cursor *cursor)
     return (uint16_t)cursor_fixed(cursor, 2);
 }
 
-uint32_t cursor_u32(struct cursor *cursor)
-{
-    return (uint32_t)cursor_fixed(cursor, 4);
-}
-
 uint64_t cursor_u64(struct cursor *cursor)
 {
     return cursor_fixed(cursor, 8);

@@ -61,7 +61,6 @@ static inline struct cursor cursor_of(struct str bytes)
 }
 uint8_t cursor_u8(struct cursor *cursor);
 uint16_t cursor_u16(struct cursor *cursor);
-uint32_t cursor_u32(struct cursor *cursor);
 uint64_t cursor_u64(struct cursor *cursor);
 uint64_t cursor_varint(struct cursor *cursor);
 struct str cursor_blob(struct cursor *cursor);

@@ -1,4 +1,4 @@
-/* hook.c - dying at a named point, being wrong on demand, a disk that fails.
+/* hook.c - dying or staying at a named point, being wrong on demand, a disk that fails.
  *
  * The environment is read at each passing, not remembered: a test that forks sets the variable in
  * its child, after the parent has passed points itself. Without the variable a passing costs one
@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/disk.h"
@@ -39,6 +40,18 @@ bool hook_bug(const char *name)
 {
     const char *bug = getenv("HEZOU_BUG");
     return bug != NULL && strcmp(bug, name) == 0;
+}
+
+bool hook_held(const char *name)
+{
+    const struct timespec moment = {0, 1000000};
+    const char *held = getenv("HEZOU_HOLD");
+    size_t n = strlen(name);
+    if (held == NULL || strncmp(held, name, n) != 0 || held[n] != ':' ||
+        access(held + n + 1, F_OK) != 0)
+        return false;
+    nanosleep(&moment, NULL);
+    return true;
 }
 
 void hook_disk(struct disk *disk)

@@ -16,7 +16,7 @@
 #include "base/hash.h"
 #include "base/json.h"
 #include "event/event.h"
-#include "log/log.h"
+#include "log/log_read.h"
 
 #define CLEAN_NAMES_MAX                                                                            \
     10000 /* distinct event names; a shop has 50, a bug or an attack a million */

@@ -73,7 +73,8 @@ static enum status day_open(struct clean_dedup *dedup, struct clean_day *day, in
     return disk_open(dedup->disk, path, O_RDWR | flags, &day->fd, err);
 }
 
-enum status clean_day_begin(struct clean_dedup *dedup, struct clean_day *day, struct err *err)
+/* Write the header of a new file that is open. */
+static enum status day_begin(struct clean_dedup *dedup, struct clean_day *day, struct err *err)
 {
     struct header header = header_of(day->day);
     dedup->folder_dirty = true;
@@ -94,7 +95,7 @@ enum status clean_day_write(struct clean_dedup *dedup, struct clean_day *day, st
         return ST_OK;
     enum status status = day_open(dedup, day, O_CREAT, err);
     if (status == ST_OK && day->written == 0)
-        status = clean_day_begin(dedup, day, err);
+        status = day_begin(dedup, day, err);
     if (status == ST_OK)
         status = disk_write_at(dedup->disk, day->fd, day->pending.p, day->pending.n,
                                offset_of(day->written), err);

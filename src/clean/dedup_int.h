@@ -70,10 +70,7 @@ static inline struct clean_day_count clean_day_is(const struct clean_day *day)
     return (struct clean_day_count){
         .day = day->day, .part = day->part, .count = day->count, .sum = day->sum};
 }
-/* Write the header of a new file that is open. */
-MUST_USE enum status clean_day_begin(struct clean_dedup *dedup, struct clean_day *day,
-                                     struct err *err);
-/* The same as a whole new file, on the disk with its name. */
+/* A whole new file, on the disk with its name. */
 MUST_USE enum status clean_day_make(struct clean_dedup *dedup, uint32_t day, const char *path,
                                     struct err *err);
 /* Write what is pending; makes the file when it is new. */

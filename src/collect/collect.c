@@ -238,8 +238,7 @@ static void passage_end(struct passage *passage)
                                           .count = intake->records,
                                           .done = passage_synced,
                                           .ctx = passage};
-    /* From here on it is the journal that counts these bytes. */
-    http_body_drop(passage->request);
+    http_body_drop(passage->request, intake->frames.n);
     if (log_append(passage->collect->options.log, &passage->append, &err) != ST_OK)
         passage_refuse(passage, &err);
 }
@@ -324,6 +323,10 @@ static void passage_grant(struct passage *passage)
     intake->channel = access_source_channel(passage->collect->options.access, intake->source);
     intake->event_max = passage->grant.trusted ? LIMIT_EVENT_TRUSTED_BYTES : LIMIT_EVENT_BYTES;
     buf_room(&intake->frames, http_body(passage->request).n);
+    /* Who sends with a secret key is the company's own machine. */
+    struct address address;
+    if (!passage->grant.trusted && http_client_address(passage->request, &address))
+        intake->ip = collect_ip_write(passage->collect->options.ip, address, intake->ip_text);
 }
 
 /* Body, translation, journal: with a door that is given back before the journal has it. */
@@ -332,6 +335,7 @@ static void passage_run(struct collect *collect, struct http_request *request,
                         enum status (*translate)(struct passage *passage, struct err *err))
 {
     struct door *door = door_take(collect);
+    door->ip = collect->options.ip;
     struct passage *passage = passage_new(collect, request, protocol, answer, door);
     struct err err;
     collect_cors(request);
@@ -429,6 +433,7 @@ static enum status pixel_translate(struct passage *passage, struct err *err)
     enum status status = key_of_request(passage, err);
     if (status != ST_OK)
         return status;
+    passage->intake.by_visitor = true; /* nobody else loads images */
     buf_reset(&door->body);
     if (!collect_page_pixel(passage->request, &door->arena, &door->body))
         return err_set(err, ST_INVALID, "the pixel's data is no base64");

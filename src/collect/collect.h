@@ -22,12 +22,20 @@
 
 struct collect;
 
+/* What becomes of a visitor's IP address in an event's context, the client's own and ours. */
+enum collect_ip {
+    COLLECT_IP_KEEP,
+    COLLECT_IP_TRUNCATE, /* to /24, IPv6 to /48: a district, not a household */
+    COLLECT_IP_DROP,
+};
+
 struct collect_options {
     struct log *log;
     struct access *access;
     struct clean *clean;
     struct privacy *privacy;
     struct rng *rng;
+    enum collect_ip ip;
 };
 
 /* What the options point to must outlive it. */

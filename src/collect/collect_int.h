@@ -12,7 +12,9 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "clean/clean.h"
+#include "collect/collect.h"
 #include "event/event.h"
+#include "net/address.h"
 #include "privacy/privacy.h"
 
 #define COLLECT_FRAMES_MAX ((size_t)64 << 20)     /* 2,500 trusted events are far below it */
@@ -35,7 +37,8 @@ struct door {
     struct json_pool judge; /* one item of a body that is no strict JSON */
     struct arena arena;
     struct text_slot slots[SLOT_COUNT];
-    struct buf payload, body, fields, scratch;
+    struct buf payload, body, fields, scratch, context;
+    enum collect_ip ip; /* of this request */
     yyjson_doc *loose;  /* of the current body, freed by the next reset */
     yyjson_doc *merged; /* the current item's context, likewise */
     struct rng *rng;
@@ -67,6 +70,8 @@ enum event_reason collect_door_judge(struct door *door, yyjson_val *item, yyjson
 struct translated {
     struct event event;
     yyjson_val *context; /* for the privacy gate, also when the translation failed; NULL if none */
+    bool has_ip;
+    bool by_visitor; /* its library runs where the visitor is: who sends it is who it is about */
 };
 
 /* What a batch says for all its items. */
@@ -87,9 +92,21 @@ collect_translate collect_segment_event, collect_sensors_event, collect_own_even
 bool collect_time(struct door *door, yyjson_val *value, int64_t *ret_us);
 /* Absent and null are true with an empty text; anything else than an object is false. */
 bool collect_object(struct door *door, enum slot slot, yyjson_val *value, struct str *ret_text);
-/* `object` (compact or empty) with one more member in front, in the slot's own memory. */
-struct str collect_with_member(struct door *door, const char *name, struct str value,
+/* `object` (compact or empty) with one more member in front, written to `out`. */
+struct str collect_with_member(struct buf *out, const char *name, struct str value,
                                struct str object);
+
+/* --- ip.c: addresses in contexts ----------------------------------------------------------------
+ */
+
+/* As `ip` wants it; an empty text when it may not be kept. */
+struct str collect_ip_write(enum collect_ip ip, struct address address,
+                            char text[ADDRESS_TEXT_BYTES]);
+/* The ip of a context that is about to be written out, cut in place. True when there is one, or was
+ * until here. */
+bool collect_ip_own(struct door *door, yyjson_val *context);
+/* Is this a Segment library that runs where the visitor is, or does the context say so itself? */
+bool collect_ip_direct(yyjson_val *context);
 
 /* --- intake.c: what comes of each item -------------------------------------------------------- */
 
@@ -103,7 +120,11 @@ struct intake {
     struct str channel; /* of the source */
     uint32_t source;
     size_t event_max;
+    char ip_text[ADDRESS_TEXT_BYTES];
+    struct str
+        ip; /* of who sent the request, as it may be kept; empty = not known, or not to be said */
     bool gpc;
+    bool by_visitor; /* all its items are */
     bool want_results;
     bool dry_run; /* judge only */
     /* What came of it. */

@@ -461,7 +461,8 @@ static void a_batch_may_say_no_for_all_and_an_item_yes(void **state)
     is(stored(0).name, "B");
 }
 
-/* --- 神策 --------------------------------------------------------------------------------------- */
+/* --- 神策 ---------------------------------------------------------------------------------------
+ */
 
 static void the_published_vectors_fit(void **state)
 {
@@ -832,6 +833,116 @@ static void the_door_takes_500_bytes_in_microseconds(void **state)
     buf_done(&body);
 }
 
+/* --- addresses -------------------------------------------------------------------------------- */
+
+static void intake_again(void)
+{
+    collect_intake_done(&intake);
+    collect_intake_init(&intake, &door);
+}
+
+/* The context that an item gets from 203.0.113.77, as the journal has it. */
+static void context_is(collect_translate *translator, const char *json, enum collect_ip ip,
+                       const char *want)
+{
+    struct address address;
+    struct event event;
+    assert_true(address_parse(STR("203.0.113.77"), &address));
+    intake_again();
+    intake.event_max = LIMIT_EVENT_BYTES;
+    intake.ip = collect_ip_write(ip, address, intake.ip_text);
+    door.ip = ip;
+    collect_intake_item(&intake, translator, &no_head, parse(str_of(json)), true, STR(""));
+    assert_int_equal(intake.events, 1);
+    assert_int_equal(event_decode(buf_view(&door.payload), &event, NULL), ST_OK);
+    is(event.context, want);
+    door.ip = COLLECT_IP_KEEP;
+}
+
+#define ITEM(context)                                                                              \
+    "{\"type\":\"track\",\"event\":\"E\",\"userId\":\"u\",\"context\":" context "}"
+#define JS "\"library\":{\"name\":\"analytics.js\"}"
+
+static void the_address_is_filled_where_the_visitor_sends(void **unused)
+{
+    (void)unused;
+    static const enum collect_ip cut = COLLECT_IP_TRUNCATE;
+    context_is(collect_segment_event, ITEM("{" JS "}"), cut, "{\"ip\":\"203.0.113.0\"," JS "}");
+    context_is(collect_segment_event, ITEM("{" JS "}"), COLLECT_IP_KEEP,
+               "{\"ip\":\"203.0.113.77\"," JS "}");
+    context_is(collect_segment_event, ITEM("{" JS "}"), COLLECT_IP_DROP, "{" JS "}");
+    context_is(collect_segment_event, ITEM("{\"direct\":true}"), cut,
+               "{\"ip\":\"203.0.113.0\",\"direct\":true}");
+    context_is(collect_own_event, ITEM("{\"direct\":true}"), cut,
+               "{\"ip\":\"203.0.113.0\",\"direct\":true}");
+    /* A server that sends for others. */
+    context_is(collect_segment_event, ITEM("{\"library\":{\"name\":\"analytics-node\"}}"), cut,
+               "{\"library\":{\"name\":\"analytics-node\"}}");
+    context_is(collect_segment_event, ITEM("{}"), cut, "");
+    context_is(collect_sensors_event,
+               "{\"type\":\"track\",\"event\":\"E\",\"distinct_id\":\"d\",\"time\":1434556935000,"
+               "\"lib\":{\"$lib\":\"js\"}}",
+               cut, "{\"ip\":\"203.0.113.0\",\"library\":{\"name\":\"js\"}}");
+    context_is(collect_sensors_event,
+               "{\"type\":\"track\",\"event\":\"E\",\"distinct_id\":\"d\",\"time\":1434556935000,"
+               "\"lib\":{\"$lib\":\"Java\"}}",
+               cut, "{\"library\":{\"name\":\"Java\"}}");
+}
+
+static void the_clients_own_address_is_cut_too(void **unused)
+{
+    (void)unused;
+    static const enum collect_ip cut = COLLECT_IP_TRUNCATE;
+    context_is(collect_segment_event, ITEM("{\"ip\":\"8.8.4.4\"," JS "}"), cut,
+               "{\"ip\":\"8.8.4.0\"," JS "}");
+    context_is(collect_segment_event, ITEM("{\"ip\":\"8.8.4.4\"}"), COLLECT_IP_KEEP,
+               "{\"ip\":\"8.8.4.4\"}");
+    context_is(collect_own_event, ITEM("{\"ip\":\"8.8.4.4\"}"), COLLECT_IP_DROP, "{\"ip\":null}");
+    context_is(collect_own_event, ITEM("{\"ip\":\"2001:db8:1:2::3\"}"), cut,
+               "{\"ip\":\"2001:db8:1::\"}");
+    context_is(collect_own_event, ITEM("{\"ip\":\"8.8.4.4, 1.1.1.1\"}"), cut, "{\"ip\":null}");
+    context_is(collect_own_event, ITEM("{\"ip\":[1],\"direct\":true}"), cut,
+               "{\"ip\":[1],\"direct\":true}");
+    context_is(collect_own_event, ITEM("{\"ip\":4711}"), cut, "{\"ip\":null}");
+    context_is(collect_own_event, ITEM("{\"ip\":\"\",\"direct\":true}"), COLLECT_IP_DROP,
+               "{\"ip\":\"\",\"direct\":true}");
+}
+
+static void a_batchs_address_is_cut_for_all_its_items(void **unused)
+{
+    (void)unused;
+    struct event event;
+    intake_again();
+    intake.event_max = LIMIT_EVENT_BYTES;
+    door.ip = COLLECT_IP_TRUNCATE;
+    assert_true(collect_segment_take(
+        &intake, 0,
+        parse(STR("{\"context\":{\"ip\":\"8.8.4.4\"},\"batch\":["
+                  "{\"type\":\"track\",\"event\":\"A\",\"userId\":\"u\"},"
+                  "{\"type\":\"track\",\"event\":\"B\",\"userId\":\"u\",\"context\":{\"a\":1}},"
+                  "{\"type\":\"track\",\"event\":\"C\",\"userId\":\"u\"}]}")),
+        true));
+    assert_int_equal(intake.events, 3);
+    assert_null(memmem(intake.frames.p, intake.frames.n, "8.8.4.4", 7));
+    assert_int_equal(event_decode(buf_view(&door.payload), &event, NULL), ST_OK);
+    is(event.context, "{\"ip\":\"8.8.4.0\"}");
+    door.ip = COLLECT_IP_KEEP;
+}
+
+static void an_event_that_just_fits_is_not_lost_for_an_address(void **unused)
+{
+    (void)unused;
+    intake_again();
+    intake.ip = STR("203.0.113.0");
+    static char json[] = ITEM("{" JS "}");
+    intake.event_max = LIMIT_EVENT_BYTES;
+    collect_intake_item(&intake, collect_segment_event, &no_head, parse(STR(json)), true, STR(""));
+    intake.event_max = door.payload.n - 1;
+    collect_intake_item(&intake, collect_segment_event, &no_head, parse(STR(json)), true, STR(""));
+    assert_int_equal(intake.events, 2);
+    assert_null(memmem(door.payload.p, door.payload.n, "203.0.113.0", 11));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -863,6 +974,10 @@ int main(void)
         TEST(an_answer_without_records_points_before_the_end),
         TEST(one_event_a_line_is_a_batch_too),
         TEST(captured_requests_are_taken_whole),
+        TEST(the_address_is_filled_where_the_visitor_sends),
+        TEST(the_clients_own_address_is_cut_too),
+        TEST(a_batchs_address_is_cut_for_all_its_items),
+        TEST(an_event_that_just_fits_is_not_lost_for_an_address),
         TEST(the_door_takes_500_bytes_in_microseconds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,6 +30,7 @@ void collect_door_init(struct door *door, struct rng *rng)
     buf_init(&door->body, LIMIT_INFLATED_BYTES);
     buf_init(&door->fields, COLLECT_FRAMES_MAX);
     buf_init(&door->scratch, COLLECT_FRAMES_MAX);
+    buf_init(&door->context, COLLECT_FRAMES_MAX);
 }
 
 static void forget_documents(struct door *door)
@@ -50,6 +51,7 @@ void collect_door_done(struct door *door)
     buf_done(&door->body);
     buf_done(&door->fields);
     buf_done(&door->scratch);
+    buf_done(&door->context);
     for (int i = 0; i < SLOT_COUNT; i++)
         free(door->slots[i].p);
 }
@@ -80,6 +82,7 @@ void collect_door_reset(struct door *door)
     buf_shrink(&door->body);
     buf_shrink(&door->fields);
     buf_shrink(&door->scratch);
+    buf_shrink(&door->context);
     for (int i = 0; i < SLOT_COUNT; i++) {
         if (door->slots[i].capacity > COLLECT_POOL_KEPT) {
             free(door->slots[i].p);
@@ -265,10 +268,9 @@ bool collect_object(struct door *door, enum slot slot, yyjson_val *value, struct
     return true;
 }
 
-struct str collect_with_member(struct door *door, const char *name, struct str value,
+struct str collect_with_member(struct buf *out, const char *name, struct str value,
                                struct str object)
 {
-    struct buf *out = &door->fields;
     buf_reset(out);
     buf_char(out, '{');
     json_put_member_str(out, name, value);

@@ -126,17 +126,29 @@ static void message_id_make(struct intake *intake, struct event *event)
 }
 
 /* The payload in the door's buffer, unless it is over a limit. */
-static enum event_reason event_put(struct intake *intake, struct event *event)
+static enum event_reason event_put(struct intake *intake, struct translated *translated)
 {
+    struct event *event = &translated->event;
+    struct door *door = intake->door;
+    struct str context = event->context;
+    bool by_visitor = intake->by_visitor || translated->by_visitor;
+    bool add_ip = by_visitor && !translated->has_ip && intake->ip.n > 0;
     if (event->message_id.n == 0)
         message_id_make(intake, event);
     if (event->channel.n == 0 || event->channel.n > LIMIT_NAME_BYTES)
         event->channel = intake->channel;
     if (event->message_id.n > LIMIT_MESSAGE_ID_BYTES)
         return REASON_TOO_LARGE;
-    buf_reset(&intake->door->payload);
-    event_encode(event, &intake->door->payload);
-    return intake->door->payload.n > intake->event_max ? REASON_TOO_LARGE : REASON_NONE;
+    if (add_ip)
+        event->context = collect_with_member(&door->context, "ip", intake->ip, context);
+    buf_reset(&door->payload);
+    event_encode(event, &door->payload);
+    if (add_ip && door->payload.n > intake->event_max) { /* what was sent may still fit */
+        event->context = context;
+        buf_reset(&door->payload);
+        event_encode(event, &door->payload);
+    }
+    return door->payload.n > intake->event_max ? REASON_TOO_LARGE : REASON_NONE;
 }
 
 /* Was it stored before, or erased since? What was erased is not even taken into the journal again,
@@ -182,7 +194,7 @@ void collect_intake_item(struct intake *intake, collect_translate *translate,
         return;
     }
     if (reason == REASON_NONE)
-        reason = event_put(intake, &translated.event);
+        reason = event_put(intake, &translated);
     if (reason == REASON_NONE) {
         event_take(intake, &translated.event);
         return;

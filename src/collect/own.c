@@ -109,6 +109,8 @@ enum event_reason collect_own_event(struct door *door, const struct batch_head *
     yyjson_val *context = yyjson_obj_get(item, "context");
 
     ret->context = yyjson_is_obj(context) ? context : NULL;
+    ret->has_ip = collect_ip_own(door, ret->context);
+    ret->by_visitor = collect_ip_direct(ret->context);
     event->message_id = collect_door_text(door, member(item, "message_id", "messageId"));
     event->type = type_of(yyjson_obj_get(item, "type"));
     if (event->type == 0 || !operation_take(yyjson_obj_get(item, "operation"), event))

@@ -139,6 +139,8 @@ static void context_take(struct door *door, const struct batch_head *head, yyjso
         ret->context = context_merged(door, head->context, own);
     else
         ret->context = has_own ? own : head->context;
+    ret->has_ip = collect_ip_own(door, ret->context);
+    ret->by_visitor = collect_ip_direct(ret->context);
     if (ret->context == head->context)
         ret->event.context = head->context_text;
     else
@@ -171,11 +173,13 @@ static bool properties_take(struct door *door, const struct segment_item *fields
         return false;
     struct str group = of_group ? collect_door_text(door, fields->groupId) : STR("");
     if (group.n > 0 && yyjson_obj_get(value, "group_id") == NULL)
-        event->properties = collect_with_member(door, "group_id", group, event->properties);
+        event->properties =
+            collect_with_member(&door->fields, "group_id", group, event->properties);
     bool of_page = event->type == EVENT_PAGE || event->type == EVENT_SCREEN;
     struct str category = of_page ? json_str(fields->category) : STR("");
     if (category.n > 0 && yyjson_obj_get(value, "category") == NULL)
-        event->properties = collect_with_member(door, "category", category, event->properties);
+        event->properties =
+            collect_with_member(&door->fields, "category", category, event->properties);
     return true;
 }
 
@@ -261,6 +265,7 @@ static enum event_reason head_take(struct intake *intake, yyjson_val *root, bool
     if (reason != REASON_NONE)
         return reason;
     head->context = context;
+    (void)collect_ip_own(door, context); /* before it is written for all */
     head->context_text = arena_copy(&door->arena, collect_door_write(door, SLOT_CONTEXT, context));
     return head->context_text.n > intake->event_max ? REASON_TOO_LARGE : REASON_NONE;
 }

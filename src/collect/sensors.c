@@ -276,6 +276,7 @@ enum event_reason collect_sensors_event(struct door *door, const struct batch_he
     buf_char(unknown, '}');
     event->context = context_make(door, item, buf_view(unknown));
     event->channel = channel_of(json_member_str(yyjson_obj_get(item, "lib"), "$lib"));
+    ret->by_visitor = event->channel.n > 0;
     return event->identifiers_count == 0 ? REASON_NO_IDENTIFIER : REASON_NONE;
 }
 

@@ -99,8 +99,6 @@ struct pair *component_add_pair(struct component *component, uint16_t a, uint16_
 /* Take over all members and pairs of `other`, in their order; its indexes move by the returned
  * number. */
 uint16_t component_absorb(struct component *component, const struct component *other);
-/* Keep entry.bytes true after a change. */
-void component_measure(struct component *component);
 
 /* --- identity_pair.c: the edges of one pair --------------------------------------------------- */
 

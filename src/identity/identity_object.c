@@ -87,11 +87,19 @@ const struct state_table_def identifier_table = {.name = "identifier",
 
 /* --- component: growing ----------------------------------------------------------------------- */
 
+/* Keep entry.bytes true after a change. */
+static void measure(struct component *component)
+{
+    component->entry.bytes =
+        (uint32_t)(sizeof *component + component->members_capacity * sizeof(struct member) +
+                   component->pairs_capacity * sizeof(struct pair) + component->text_capacity);
+}
+
 struct component *component_new(uint64_t id)
 {
     struct component *component = mem_zero(sizeof *component);
     component->entry.key.a = id;
-    component_measure(component);
+    measure(component);
     return component;
 }
 
@@ -101,13 +109,6 @@ void component_free(struct component *component)
     free(component->pairs);
     free(component->text);
     free(component);
-}
-
-void component_measure(struct component *component)
-{
-    component->entry.bytes =
-        (uint32_t)(sizeof *component + component->members_capacity * sizeof(struct member) +
-                   component->pairs_capacity * sizeof(struct pair) + component->text_capacity);
 }
 
 static uint32_t grown(uint32_t capacity, uint32_t need)
@@ -159,7 +160,7 @@ uint16_t component_add_member(struct component *component, const struct member *
     added->text = text_add(component, value);
     added->text_n = (uint8_t)value.n;
     component->people++;
-    component_measure(component);
+    measure(component);
     return component->members_count++;
 }
 
@@ -203,7 +204,7 @@ struct pair *component_add_pair(struct component *component, uint16_t a, uint16_
                           .outcome = OUTCOME_ENDED,
                           .unbound_us = unbound_a > unbound_b ? unbound_a : unbound_b};
     component->pairs_count++;
-    component_measure(component);
+    measure(component);
     return pair;
 }
 
@@ -227,7 +228,7 @@ uint16_t component_absorb(struct component *component, const struct component *o
     }
     component->people = (uint16_t)(component->people + other->people);
     component->refused += other->refused;
-    component_measure(component);
+    measure(component);
     return base;
 }
 
@@ -376,7 +377,7 @@ static bool component_read(struct cursor *cursor, struct component *component)
         if (!pair_decode(cursor, component))
             return false;
     component->people = people_count(component);
-    component_measure(component);
+    measure(component);
     return cursor_at_end(cursor);
 }
 

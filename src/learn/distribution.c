@@ -278,7 +278,8 @@ static double curve_solve(const struct tail_curve *curve, double p, double q, do
     return u;
 }
 
-double learn_beta_quantile_logit(double p, double q, double a, double b)
+/* ln x/(1-x) of the quantile whose lower tail is p and whose upper is q. */
+static double beta_quantile_logit(double p, double q, double a, double b)
 {
     struct tail_curve curve = {.is_beta = true, .a = a, .b = b};
     return curve_solve(&curve, p, q, log(a / b));
@@ -323,7 +324,7 @@ double distribution_beta_quantile(double p, double a, double b)
 {
     if (!(p > 0 && p < 1))
         return edge(p, 0, 1);
-    return 1 / (1 + exp(-learn_beta_quantile_logit(p, 1 - p, a, b)));
+    return 1 / (1 + exp(-beta_quantile_logit(p, 1 - p, a, b)));
 }
 
 static struct learn_tails f_tails(double x, double df1, double df2)
@@ -350,7 +351,7 @@ double distribution_f_quantile(double p, double df1, double df2)
 {
     if (!(p > 0 && p < 1))
         return edge(p, 0, INFINITY);
-    return df2 / df1 * exp(learn_beta_quantile_logit(p, 1 - p, df1 / 2, df2 / 2));
+    return df2 / df1 * exp(beta_quantile_logit(p, 1 - p, df1 / 2, df2 / 2));
 }
 
 /* --- t ---------------------------------------------------------------------------------------- */
@@ -378,7 +379,7 @@ double distribution_t_quantile(double p, double df)
     if (df > T_IS_NORMAL_DF)
         return distribution_normal_quantile(p);
     double beyond = p < 0.5 ? p : 1 - p;
-    double u = learn_beta_quantile_logit(1 - 2 * beyond, 2 * beyond, 0.5, df / 2);
+    double u = beta_quantile_logit(1 - 2 * beyond, 2 * beyond, 0.5, df / 2);
     double t = sqrt(df) * exp(u / 2);
     return p < 0.5 ? -t : t;
 }

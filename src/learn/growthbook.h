@@ -137,10 +137,6 @@ MUST_USE enum status growthbook_condition(yyjson_val *attributes, yyjson_val *co
                                           yyjson_val *groups, struct arena *arena, bool *ret_passes,
                                           struct err *err);
 
-/* "IV.CIPHERTEXT", both base64, AES-CBC with PKCS 7; key of 16, 24 or 32 bytes in base64. */
-MUST_USE enum status growthbook_decrypt(struct str sealed, struct str key, struct buf *ret_text,
-                                        struct err *err);
-
 /* Results as the SDKs write them. */
 void growthbook_put_feature(struct buf *json, const struct growthbook_feature *feature,
                             struct str key);

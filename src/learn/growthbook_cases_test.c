@@ -12,7 +12,7 @@
 #include <zlib.h>
 
 #include "learn/bucket.h"
-#include "learn/growthbook.h"
+#include "learn/growthbook_int.h"
 
 #define FILE_BYTES_MAX ((size_t)16 << 20)
 #define CASES_PUBLISHED 517

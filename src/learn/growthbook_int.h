@@ -10,6 +10,10 @@ struct growthbook {
     yyjson_doc *opened[4]; /* decrypted parts; their names stand in growthbook_payload.c */
 };
 
+/* "IV.CIPHERTEXT", both base64, AES-CBC with PKCS 7; key of 16, 24 or 32 bytes in base64. */
+MUST_USE enum status growthbook_decrypt(struct str sealed, struct str key, struct buf *ret_text,
+                                        struct err *err);
+
 /* Take `n` steps; false once none are left, and then for ever. */
 bool growthbook_spend(struct growthbook_session *session, uint64_t n);
 

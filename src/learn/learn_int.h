@@ -13,8 +13,6 @@ struct learn_tails {
 struct learn_tails learn_beta_tails(double x, double y, double a, double b);
 /* x^a y^b / B(a, b): the density of ln x/(1-x). */
 double learn_beta_density_logit(double x, double y, double a, double b);
-/* ln x/(1-x) of the quantile whose lower tail is p and whose upper is q. */
-double learn_beta_quantile_logit(double p, double q, double a, double b);
 
 /* Nodes and weights of the Gauss-Legendre rule of `count` points on [-1, 1], ascending. */
 void learn_gauss_legendre(int count, double *nodes, double *weights);

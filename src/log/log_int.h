@@ -7,7 +7,7 @@
 #ifndef LOG_LOG_INT_H
 #define LOG_LOG_INT_H
 
-#include "log/log.h"
+#include "log/log_read.h"
 
 #include <pthread.h>
 
@@ -158,10 +158,6 @@ MUST_USE enum status segment_load(struct log *log, uint64_t base, struct segment
 MUST_USE enum status segment_list(const struct log *log, uint64_t **ret_bases, size_t *ret_count,
                                   struct err *err);
 void segment_push(struct log *log, const struct segment *segment); /* under `mutex` */
-/* The segment that holds `offset`, its end and the journal's end, all of one moment. ST_GONE before
- * the start. */
-MUST_USE enum status segment_find(struct log *log, uint64_t offset, struct segment *ret_segment,
-                                  uint64_t *ret_limit, struct err *err);
 /* Make `file` the one that holds `offset` (kept if it already is). ST_GONE when deleted. */
 MUST_USE enum status segment_turn(struct log *log, struct segment_file *file, uint64_t offset,
                                   int flags, uint64_t *ret_limit, struct err *err);

@@ -164,8 +164,10 @@ void segment_push(struct log *log, const struct segment *segment)
     log->segments[log->segments_count++] = *segment;
 }
 
-enum status segment_find(struct log *log, uint64_t offset, struct segment *ret_segment,
-                         uint64_t *ret_limit, struct err *err)
+/* The segment that holds `offset` and where it ends, both of one moment. ST_GONE before the
+ * start. */
+static enum status segment_find(struct log *log, uint64_t offset, struct segment *ret_segment,
+                                uint64_t *ret_limit, struct err *err)
 {
     pthread_mutex_lock(&log->mutex);
     size_t low = 0, high = log->segments_count; /* the last one with base <= offset */

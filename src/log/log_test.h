@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "log/log.h"
+#include "log/log_read.h"
 
 #define TEST_RECORDS_MAX 4096u
 

@@ -21,7 +21,8 @@ struct http_client {
     CURL *curl;
     struct buf url, authorization;
     size_t base_bytes; /* of url: what every request begins with */
-    struct buf *body;  /* during a call */
+    long answer_ms;
+    struct buf *body; /* during a call */
 };
 
 static void curl_start(void)
@@ -36,6 +37,7 @@ struct http_client *http_client_new(const char *base_url, const char *bearer)
     pthread_once(&once, curl_start);
 
     struct http_client *client = mem_zero(sizeof *client);
+    client->answer_ms = ANSWER_MS;
     client->curl = curl_easy_init();
     if (client->curl == NULL)
         fatal("out of memory (libcurl)");
@@ -59,6 +61,11 @@ void http_client_free(struct http_client *client)
     buf_done(&client->url);
     buf_done(&client->authorization);
     free(client);
+}
+
+void http_client_wait(struct http_client *client, int64_t answer_ms)
+{
+    client->answer_ms = (long)answer_ms;
 }
 
 static size_t on_bytes(char *bytes, size_t size, size_t count, void *ctx)
@@ -103,7 +110,7 @@ static void options_set(struct http_client *client, const char *method, struct s
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_MS);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, ANSWER_MS);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, client->answer_ms);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_bytes);
     curl_easy_setopt(curl, CURLOPT_WRITEDATA, client);

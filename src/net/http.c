@@ -13,7 +13,7 @@
  * by compare-and-swap. A replier that was faster has made it REPLIED: then we resume ourselves. A
  * slower one finds WAITING, so the connection is surely suspended, and resumes it. MHD does not
  * look at a suspended connection, so nothing happens to the request while its replier works, even
- * if the client leaves.
+ * if the client leaves; a replier that wants to know asks http_watch.c.
  *
  * epoll, not poll: a poll costs something for every open connection, and a thousand that idle or
  * drip would halve the rate of the others. See epoll_wait below for the bug that stood in the way.
@@ -36,9 +36,6 @@
 #include "base/limits.h"
 #include "base/rng.h"
 
-/* A refused body up to this size is read and dropped so that the connection stays good: under
- * overload the sender comes back in a second, and a new connection costs more than the bytes. */
-#define DROP_BYTES ((uint64_t)64 << 10)
 /* So long one that is over its address's limit may take: or it would hold a place for 30 s after
  * all. */
 #define DROP_US (INT64_C(2) * US_PER_S)
@@ -82,39 +79,18 @@ static enum MHD_Result refuse_early(struct http_request *request, int code, cons
     return refuse(request, code, why);
 }
 
-static bool inflight_add(struct http_request *request, size_t bytes)
-{
-    struct http_server *server = request->server;
-    uint64_t sum = __atomic_add_fetch(&server->inflight, bytes, __ATOMIC_RELAXED);
-    request->charged += bytes;
-    return sum <= server->options.inflight_max;
-}
-
-void http_inflight_release(struct http_request *request)
-{
-    __atomic_sub_fetch(&request->server->inflight, request->charged, __ATOMIC_RELAXED);
-    request->charged = 0;
-}
-
 /* Keep nothing of this body, answer 503 when it is through. */
 static void refuse_later(struct http_request *request)
 {
     request->refusal = 503;
     buf_reset(&request->body);
-    http_inflight_release(request);
+    http_room_set(request, 0);
 }
 
 #define TOO_LARGE "the body is larger than this route allows"
 static const char busy[] = "could not take the request: too much is in flight";
 
-/* So much of a body has its place before it comes: of many that arrive at once as many as fit are
- * let in, and those get through. Counted only as the bytes came, all were let in, met the limit
- * half-way, and hardly one got through. Small enough that nobody can hold the limit by announcing
- * bodies that never come. */
-#define RESERVE_BYTES ((size_t)64 << 10)
-
-/* The sweeper shall find that this body has only DROP_US left. */
-static void hurry(struct http_request *request)
+void http_hurry(struct http_request *request)
 {
     int64_t body_max = request->server->options.body_us_max;
     if (body_max > DROP_US)
@@ -125,25 +101,19 @@ static void hurry(struct http_request *request)
 /* Admission, when the head is good: is there room for this one? */
 static enum MHD_Result request_admit(struct http_request *request)
 {
-    struct http_server *server = request->server;
-    const struct http_options *options = &server->options;
+    const struct http_options *options = &request->server->options;
     bool allowed = http_connection_count(request->connection);
-    size_t reserve = request->body_length < RESERVE_BYTES ? request->body_length : RESERVE_BYTES;
 
     request->body_max = options->body_limit(options->ctx, request);
     if (request->body_length > request->body_max)
         return refuse_early(request, 413, TOO_LARGE);
-    uint64_t sum = __atomic_load_n(&server->inflight, __ATOMIC_RELAXED) + request->body_length;
-    if (allowed && sum <= options->inflight_max && inflight_add(request, reserve)) {
-        request->body.max = request->body_max;
-        if (request->body_length > 0 && request->body_length <= HTTP_KEEP_BYTES)
-            (void)buf_room(&request->body, request->body_length); /* exact: grows no more */
-        return MHD_YES;
-    }
-    if (request->body_length > DROP_BYTES)
+    request->body.max = request->body_max;
+    if (allowed && http_room_ask(request) != ROOM_NONE)
+        return MHD_YES; /* in, or waiting and no longer ours */
+    if (request->body_length > HTTP_DROP_BYTES)
         return refuse_early(request, 503, busy);
     if (!allowed)
-        hurry(request);
+        http_hurry(request);
     refuse_later(request);
     return MHD_YES;
 }
@@ -202,9 +172,11 @@ static enum MHD_Result request_body(struct http_request *request, const char *by
         return MHD_YES;
     if (request->body.n + n > request->body_max)
         return refuse_midway(request);
+    if (request->body.n == 0 && request->body_length <= HTTP_KEEP_BYTES)
+        (void)buf_room(&request->body, request->body_length); /* exact: grows no more */
     buf_put(&request->body, bytes, n);
     if (request->body.n > request->charged &&
-        !inflight_add(request, request->body.n - request->charged))
+        !http_room_add(request, request->body.n - request->charged))
         refuse_later(request);
     return MHD_YES;
 }
@@ -266,6 +238,15 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *mhd, const c
 
     if (!request->begun)
         return request_begin(request, method, version);
+    if (request->waits) {
+        request->waits = false;
+        active_end(request);
+        /* MHD (0.9.75) says a second time that the head is read. */
+        if (*n == 0)
+            return request->refusal != 0 && request->body_length > HTTP_DROP_BYTES
+                       ? refuse_early(request, request->refusal, busy)
+                       : MHD_YES;
+    }
     if (*n > 0) {
         size_t all = *n;
         *n = 0;
@@ -302,7 +283,7 @@ static void on_completed(void *ctx, struct MHD_Connection *mhd, void **request_o
     *request_of = NULL;
     struct http_connection *connection = request->connection;
     bool begun = request->begun;
-    http_inflight_release(request);
+    http_room_set(request, 0);
     active_end(request); /* a client that left may be noticed between resume and pick-up */
     int state = __atomic_load_n(&request->state, __ATOMIC_ACQUIRE);
     CHECK(state != STATE_HANDLING && state != STATE_WAITING); /* MHD leaves a suspended one alone */
@@ -429,6 +410,7 @@ static void server_free(struct http_server *server)
     map_done(&server->peers);
     pthread_mutex_destroy(&server->mutex);
     pthread_mutex_destroy(&server->pool_mutex);
+    pthread_mutex_destroy(&server->room_mutex);
     close(server->listen_fd);
     free(server);
 }
@@ -439,14 +421,51 @@ static void options_default(struct http_options *options)
         options->threads = 2;
     if (options->workers == 0)
         options->workers = 2;
+    if (options->long_workers == 0)
+        options->long_workers = 2;
+    CHECK(options->workers + options->long_workers <= HTTP_WATCHES);
     if (options->inflight_max == 0)
         options->inflight_max = LIMIT_INFLIGHT_BYTES;
     if (options->connections_max == 0)
         options->connections_max = HTTP_CONNECTIONS;
+    if (options->room_us_max == 0)
+        options->room_us_max = HTTP_ROOM_US;
     if (options->header_us_max == 0)
         options->header_us_max = HTTP_HEAD_US;
     if (options->body_us_max == 0)
         options->body_us_max = HTTP_BODY_US;
+}
+
+static enum status trusted_read(struct http_server *server, struct err *err)
+{
+    enum status status = ST_OK;
+    const char *const *texts = server->options.trusted;
+    for (; status == ST_OK && texts != NULL && *texts != NULL; texts++) {
+        if (server->trusted_count == HTTP_TRUSTED_MAX)
+            return err_set(err, ST_INVALID, "could not start: more than %d trusted proxies",
+                           HTTP_TRUSTED_MAX);
+        status = address_range_parse(str_trim(str_of(*texts)),
+                                     &server->trusted[server->trusted_count++], err);
+    }
+    return status;
+}
+
+static enum status pools_start(struct http_server *server, struct err *err)
+{
+    const struct http_options *options = &server->options;
+    enum status status = http_pool_start(&server->work, options->workers, HTTP_WORK_QUEUE, err);
+    if (status != ST_OK)
+        return status;
+    status = http_pool_start(&server->long_work, options->long_workers, HTTP_LONG_QUEUE, err);
+    if (status != ST_OK)
+        http_pool_stop(&server->work);
+    return status;
+}
+
+static void pools_stop(struct http_server *server)
+{
+    http_pool_stop(&server->work);
+    http_pool_stop(&server->long_work);
 }
 
 enum status http_start(const struct http_options *options, struct http_server **ret_server,
@@ -464,12 +483,15 @@ enum status http_start(const struct http_options *options, struct http_server **
     map_init(&server->peers);
     pthread_mutex_init(&server->mutex, NULL);
     pthread_mutex_init(&server->pool_mutex, NULL);
+    pthread_mutex_init(&server->room_mutex, NULL);
 
-    enum status status = files_reserve(server, err);
+    enum status status = trusted_read(server, err);
+    if (status == ST_OK)
+        status = files_reserve(server, err);
     if (status == ST_OK)
         status = listen_open(server, err);
     if (status == ST_OK)
-        status = http_pool_start(&server->work, server->options.workers, err);
+        status = pools_start(server, err);
     if (status != ST_OK) {
         server_free(server);
         return status;
@@ -481,7 +503,7 @@ enum status http_start(const struct http_options *options, struct http_server **
             http_sweeper_stop(server);
     }
     if (status != ST_OK) {
-        http_pool_stop(&server->work);
+        pools_stop(server);
         server_free(server);
         return status;
     }
@@ -525,7 +547,9 @@ void http_stop(struct http_server *server, int64_t grace_us)
     wait_for_zero(&server->unfinished, monotonic_us() + grace_us);
 
     __atomic_store_n(&server->closing, true, __ATOMIC_SEQ_CST);
-    http_pool_stop(&server->work);
+    http_watch_stop(server);
+    pools_stop(server);
+    http_room_close(server);
     /* MHD aborts the process if a connection is suspended when it stops: so first none may be. */
     do {
         requests_abandon(server);
@@ -543,6 +567,7 @@ void http_stats(struct http_server *server, struct http_stats *ret_stats)
         .refused = __atomic_load_n(&server->refused, __ATOMIC_RELAXED),
         .swept = __atomic_load_n(&server->swept, __ATOMIC_RELAXED),
         .inflight_bytes = __atomic_load_n(&server->inflight, __ATOMIC_RELAXED),
+        .waiting_bytes = __atomic_load_n(&server->room_bytes, __ATOMIC_RELAXED),
         .connections_max = server->connections_max,
     };
     for (int i = 0; i < 6; i++)

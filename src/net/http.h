@@ -8,7 +8,8 @@
  * Refused before any handler (RFC 9112): two Content-Length, Content-Length with Transfer-Encoding,
  * a Transfer-Encoding other than chunked, a header name that is no token, a body over its limit
  * (413). A sweeper ends connections whose header takes > 10 s or whose body > 30 s. At most 256
- * unfinished requests per address. Above `inflight_max` bytes of bodies: 503 with Retry-After.
+ * unfinished requests per address. Above `inflight_max` bytes of bodies: a short wait, unread, then
+ * 503 with Retry-After.
  *
  * Depends on: base, libmicrohttpd. Called by: collect, api, app. */
 #ifndef NET_HTTP_H
@@ -19,6 +20,9 @@
 #include "base/arena.h"
 #include "base/status.h"
 #include "base/str.h"
+#include "net/address.h"
+
+#define HTTP_TRUSTED_MAX 64
 
 struct http_server;
 struct http_request;
@@ -26,29 +30,33 @@ struct http_request;
 typedef void http_handler(void *ctx, struct http_request *request);
 
 struct http_options {
-    const char *address;      /* "127.0.0.1"; a number, IPv4 or IPv6 */
-    int port;                 /* 0 = any; http_port tells */
-    int threads;              /* 0 = 2 */
-    size_t inflight_max;      /* of bodies in hand; 0 = LIMIT_INFLIGHT_BYTES */
+    const char *address; /* "127.0.0.1"; a number, IPv4 or IPv6 */
+    int port;            /* 0 = any; http_port tells */
+    int threads;         /* 0 = 2 */
+    size_t inflight_max; /* of bodies whose requests are not answered; 0 = LIMIT_INFLIGHT_BYTES */
     unsigned connections_max; /* 0 = 8,192; fewer when the system allows fewer open files */
+    int64_t room_us_max;      /* a body may wait so long for room; 0 = 50 ms */
     int64_t header_us_max;    /* 0 = 10 s */
     int64_t body_us_max;      /* 0 = 30 s */
-    /* Addresses without the limit of 256 unfinished requests, such as our own proxy's: texts as
-     * http_remote gives them, NULL at the end. Borrowed while the server runs. NULL = none. */
+    /* Addresses and ranges ("10.0.0.0/8") of our own proxies: they may have more than 256
+     * unfinished requests, and what they say of who called them is believed. NULL at the end; at
+     * most HTTP_TRUSTED_MAX. NULL = none. */
     const char *const *trusted;
     /* The body limit of a request, decided on its head. */
     size_t (*body_limit)(void *ctx, struct http_request *request);
     http_handler *handle;
     void *ctx;
-    int workers; /* threads of http_work; 0 = 2 */
+    int workers;      /* threads of http_work; 0 = 2 */
+    int long_workers; /* threads of http_work_long; 0 = 2 */
 };
 
 MUST_USE enum status http_start(const struct http_options *options, struct http_server **ret_server,
                                 struct err *err);
 int http_port(const struct http_server *server);
 /* Stop accepting; requests begun are given `grace_us` to be answered, then all is closed and freed.
- * Jobs of http_work that run are waited for. A request that somebody still holds afterwards may be
- * given to http_set_header, http_reply and http_reply_error (to no effect), and to nothing else. */
+ * Jobs of http_work that run are waited for; those that are watched are told. A request that
+ * somebody still holds afterwards may be given to http_set_header, http_reply and http_reply_error
+ * (to no effect), and to nothing else. */
 void http_stop(struct http_server *server, int64_t grace_us);
 
 /* Borrowed until the reply. Names are compared without case. Absent = {NULL, 0}. */
@@ -58,12 +66,22 @@ http_path(struct http_request *request); /* percent-decoded once, no query; star
 struct str http_header(struct http_request *request, const char *name);
 struct str http_query(struct http_request *request, const char *name); /* decoded */
 struct str http_body(struct http_request *request);
-/* The body has been taken over: its memory is given back and its bytes are no longer in flight
- * here, however long the answer takes. http_body is empty from now on. */
-void http_body_drop(struct http_request *request);
+/* The body has been taken over: its memory is given back, http_body is empty from now on. Until the
+ * answer it counts as `bytes` in flight: what was made of it. */
+void http_body_drop(struct http_request *request, size_t bytes);
 struct str http_remote(struct http_request *request); /* address without port */
+/* Who sent it: the address it came from, or what trusted proxies say in X-Forwarded-For, else in
+ * Forwarded. False when a proxy does not tell. */
+bool http_client_address(struct http_request *request, struct address *ret_address);
+struct str http_bearer(struct http_request *request); /* of Authorization: Bearer */
 /* Memory that lives as long as the request. Only the thread that handles it may use it. */
 struct arena *http_arena(struct http_request *request);
+
+/* Somebody must know of the answer before it leaves: `tell` is called once, with its code, by the
+ * thread that answers. It may wait; it must not answer. `ctx` is also what http_told gives. */
+typedef void http_tell(void *ctx, struct http_request *request, int code);
+void http_before_answer(struct http_request *request, http_tell *tell, void *ctx);
+void *http_told(struct http_request *request); /* NULL: nobody */
 
 /* Before the reply: a response header. Values with control characters are dropped. */
 void http_set_header(struct http_request *request, const char *name, struct str value);
@@ -77,10 +95,31 @@ void http_reply_error(struct http_request *request, const struct err *err);
 MUST_USE enum status http_work(struct http_request *request, http_handler *work, void *ctx,
                                struct err *err);
 
+/* The same for what may take minutes: threads of its own, so that the short jobs never wait behind
+ * it. Few may wait. */
+MUST_USE enum status http_work_long(struct http_request *request, http_handler *work, void *ctx,
+                                    struct err *err);
+
+/* Is anybody still there to read the answer? A job is watched between begin and end; `over` becomes
+ * true, within milliseconds, when the client has closed its side of the connection, or when
+ * http_stop has waited long enough. The caller may set it too. A client that only shuts down its
+ * writing side after asking looks the same, and MHD would not answer it either. Only for jobs
+ * of http_work and http_work_long, one watch each; end comes before the reply. */
+struct http_watch {
+    bool over;     /* atomic */
+    bool stopping; /* read it after the end: the server stops, its client may still be there */
+    int fd;        /* the rest is net's */
+    struct http_server *server;
+    struct http_watch *prev, *next;
+};
+void http_watch_begin(struct http_request *request, struct http_watch *watch);
+void http_watch_end(struct http_watch *watch);
+
 struct http_stats {
     uint64_t requests, refused, swept; /* refused: before any handler; swept: too slow */
     uint64_t connections, connections_max, inflight_bytes;
-    uint64_t by_class[6]; /* [2] = answers 2xx, … */
+    uint64_t waiting_bytes; /* of bodies that wait for room, unread */
+    uint64_t by_class[6];   /* [2] = answers 2xx, … */
 };
 void http_stats(struct http_server *server, struct http_stats *ret_stats);
 #endif

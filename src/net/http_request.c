@@ -46,8 +46,11 @@ static void request_clear(struct http_request *request)
         MHD_destroy_response(request->response);
     request->response = NULL;
     request->extras = NULL;
+    request->tell = NULL;
+    request->tell_ctx = NULL;
     request->fields_count = 0;
-    request->begun = request->read_whole = request->close = request->chunked = false;
+    request->begun = request->waits = request->read_whole = request->close = request->chunked =
+        false;
     request->refusal = request->code = 0;
     request->body_length = 0;
     CHECK(request->charged == 0 && !request->active);
@@ -122,17 +125,26 @@ struct str http_body(struct http_request *request)
     return buf_view(&request->body);
 }
 
-void http_body_drop(struct http_request *request)
+void http_body_drop(struct http_request *request, size_t bytes)
 {
     if (request->body.capacity > HTTP_KEEP_BYTES)
         buf_done(&request->body);
     buf_reset(&request->body);
-    http_inflight_release(request);
+    http_room_set(request, bytes);
 }
 
 struct str http_remote(struct http_request *request)
 {
     return str_of(request->connection->remote);
+}
+
+struct str http_bearer(struct http_request *request)
+{
+    struct str header = http_header(request, "Authorization");
+    struct str word = STR("Bearer ");
+    if (header.n > word.n && str_eq_nocase((struct str){header.p, word.n}, word))
+        return str_trim((struct str){header.p + word.n, header.n - word.n});
+    return (struct str){NULL, 0};
 }
 
 struct arena *http_arena(struct http_request *request)
@@ -150,6 +162,18 @@ void http_set_header(struct http_request *request, const char *name, struct str 
     extra->value = arena_cstr(&request->arena, value);
     extra->next = request->extras;
     request->extras = extra;
+}
+
+void http_before_answer(struct http_request *request, http_tell *tell, void *ctx)
+{
+    CHECK(request->tell == NULL);
+    request->tell = tell;
+    request->tell_ctx = ctx;
+}
+
+void *http_told(struct http_request *request)
+{
+    return request->tell_ctx;
 }
 
 static struct MHD_Response *response_make(const char *type, struct str body)
@@ -170,9 +194,12 @@ static void request_answer(struct http_request *request, int code, struct MHD_Re
     struct MHD_Connection *mhd = request->mhd;
     int state = STATE_HANDLING;
 
+    if (request->tell != NULL)
+        request->tell(request->tell_ctx, request, code);
     for (struct http_extra *extra = request->extras; extra != NULL; extra = extra->next)
         MHD_add_response_header(response, extra->name, extra->value);
     CHECK(request->response == NULL);
+    http_room_set(request, 0);
     request->response = response;
     request->code = code;
     if (__atomic_compare_exchange_n(&request->state, &state, STATE_REPLIED, false, __ATOMIC_ACQ_REL,

@@ -16,7 +16,6 @@
  * that we are done, and read what still comes for up to two seconds. */
 #include "net/http_int.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/tcp.h>
@@ -30,33 +29,23 @@
 #include "base/check.h"
 #include "base/clock.h"
 
-/* The address as text, and as 16 bytes that stand for one party. */
-static void address_read(const struct sockaddr *address, char ret_text[46],
+/* The address, and 16 bytes that stand for one party: of IPv6 the /64. */
+static void address_read(const struct sockaddr *from, struct address *ret_address,
                          unsigned char ret_party[16])
 {
-    const struct sockaddr_in *v4 = (const struct sockaddr_in *)address;
-    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)address;
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)from;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)from;
 
-    memset(ret_party, 0, 16);
-    if (address->sa_family == AF_INET) {
-        memcpy(ret_party + 12, &v4->sin_addr, 4);
-        inet_ntop(AF_INET, &v4->sin_addr, ret_text, 46);
-    } else if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
-        memcpy(ret_party + 12, v6->sin6_addr.s6_addr + 12, 4);
-        inet_ntop(AF_INET, v6->sin6_addr.s6_addr + 12, ret_text, 46);
+    if (from->sa_family == AF_INET) {
+        memset(ret_address->bytes, 0, 10);
+        memset(ret_address->bytes + 10, 0xff, 2);
+        memcpy(ret_address->bytes + 12, &v4->sin_addr, 4);
     } else {
-        memcpy(ret_party, &v6->sin6_addr, 8);
-        inet_ntop(AF_INET6, &v6->sin6_addr, ret_text, 46);
+        memcpy(ret_address->bytes, &v6->sin6_addr, 16);
     }
-}
-
-static bool is_trusted(const struct http_options *options, const char *remote)
-{
-    for (const char *const *trusted = options->trusted; trusted != NULL && *trusted != NULL;
-         trusted++)
-        if (strcmp(*trusted, remote) == 0)
-            return true;
-    return false;
+    struct address party = *ret_address;
+    address_cut(&party, 32, 64);
+    memcpy(ret_party, party.bytes, 16);
 }
 
 struct http_connection *http_connection_open(struct http_server *server, int fd,
@@ -66,7 +55,9 @@ struct http_connection *http_connection_open(struct http_server *server, int fd,
     unsigned char party[16];
 
     connection->fd = fd;
-    address_read(address, connection->remote, party);
+    address_read(address, &connection->address, party);
+    address_write(&connection->address, connection->remote);
+    connection->trusted = http_is_trusted(server, &connection->address);
     struct hash128 key =
         hash_keyed(&server->peers_key, (struct str){(const char *)party, sizeof party});
 
@@ -75,7 +66,6 @@ struct http_connection *http_connection_open(struct http_server *server, int fd,
     if (*peer == 0) {
         struct http_peer *fresh = mem_zero(sizeof *fresh);
         fresh->key = key;
-        fresh->trusted = is_trusted(&server->options, connection->remote);
         *peer = (uint64_t)(uintptr_t)fresh;
     }
     connection->peer = (struct http_peer *)(uintptr_t)*peer;
@@ -89,7 +79,7 @@ struct http_connection *http_connection_open(struct http_server *server, int fd,
     return connection;
 }
 
-static void sweeper_nudge(struct http_server *server)
+void http_sweeper_nudge(struct http_server *server)
 {
     /* Cannot fail but by a counter of 2^64 - 2 unread nudges. */
     (void)!write(server->sweeper_wake, &(uint64_t){1}, sizeof(uint64_t));
@@ -106,7 +96,7 @@ static void linger_begin(struct http_server *server, int fd)
     shutdown(copy, SHUT_WR);
     server->lingering[server->lingering_count++] =
         (struct http_linger){copy, monotonic_us() + HTTP_LINGER_US};
-    sweeper_nudge(server);
+    http_sweeper_nudge(server);
 }
 
 void http_connection_close(struct http_server *server, struct http_connection *connection)
@@ -134,10 +124,10 @@ bool http_connection_count(struct http_connection *connection)
 {
     struct http_peer *peer = connection->peer;
     if (__atomic_exchange_n(&connection->counted, true, __ATOMIC_ACQ_REL))
-        return peer->trusted ||
+        return connection->trusted ||
                __atomic_load_n(&peer->unfinished, __ATOMIC_RELAXED) <= HTTP_PEER_REQUESTS;
     int unfinished = __atomic_add_fetch(&peer->unfinished, 1, __ATOMIC_RELAXED);
-    return peer->trusted || unfinished <= HTTP_PEER_REQUESTS;
+    return connection->trusted || unfinished <= HTTP_PEER_REQUESTS;
 }
 
 void http_connection_uncount(struct http_connection *connection)
@@ -228,20 +218,31 @@ static void linger_all(struct http_server *server, int64_t now)
     pthread_mutex_unlock(&server->mutex);
 }
 
-/* Sleep until a lingering sender moves, a nudge, or the next sweep. */
+/* Sleep until a lingering sender moves, a watched client leaves, a nudge, or the next sweep. */
 static void sweeper_wait(struct http_server *server, int64_t until)
 {
-    struct pollfd fds[1 + HTTP_LINGER_SLOTS] = {{.fd = server->sweeper_wake, .events = POLLIN}};
+    struct pollfd fds[1 + HTTP_LINGER_SLOTS + HTTP_WATCHES] = {
+        {.fd = server->sweeper_wake, .events = POLLIN}};
     nfds_t count = 1;
 
     pthread_mutex_lock(&server->mutex);
     for (unsigned i = 0; i < server->lingering_count; i++)
         fds[count++] = (struct pollfd){.fd = server->lingering[i].fd, .events = POLLIN};
+    nfds_t watches = count;
+    count += http_watch_fds(server, fds + count);
     pthread_mutex_unlock(&server->mutex);
     int64_t wait = until - monotonic_us();
     poll(fds, count, wait > 0 ? (int)(wait / US_PER_MS) + 1 : 0);
     if (fds[0].revents != 0)
         (void)!read(server->sweeper_wake, &(uint64_t){0}, sizeof(uint64_t)); /* only a nudge */
+    bool moved = false;
+    for (nfds_t i = watches; i < count; i++)
+        moved = moved || fds[i].revents != 0;
+    if (!moved)
+        return;
+    pthread_mutex_lock(&server->mutex);
+    http_watch_look(server);
+    pthread_mutex_unlock(&server->mutex);
 }
 
 static void *sweeper_main(void *ctx)
@@ -253,9 +254,12 @@ static void *sweeper_main(void *ctx)
     int64_t every = shortest / 20; /* so a limit is kept within a twentieth */
     int64_t next = monotonic_us() + every;
 
+    int64_t room = INT64_MAX; /* when somebody's wait for room ends */
+
     while (!__atomic_load_n(&server->sweeper_stop, __ATOMIC_ACQUIRE)) {
-        sweeper_wait(server, next);
+        sweeper_wait(server, room < next ? room : next);
         int64_t now = monotonic_us();
+        room = http_room_expire(server, now);
         linger_all(server, now);
         if (now < next)
             continue;
@@ -281,7 +285,7 @@ enum status http_sweeper_start(struct http_server *server, struct err *err)
 void http_sweeper_stop(struct http_server *server)
 {
     __atomic_store_n(&server->sweeper_stop, true, __ATOMIC_RELEASE);
-    sweeper_nudge(server);
+    http_sweeper_nudge(server);
     pthread_join(server->sweeper, NULL);
     for (unsigned i = 0; i < server->lingering_count; i++)
         close(server->lingering[i].fd);

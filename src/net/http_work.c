@@ -1,7 +1,9 @@
 /* http_work.c - slow work leaves the network threads: a few workers and a queue that has an end.
  *
- * A request that waits here costs no thread. When the queue is full the caller answers ST_BUSY at
- * once: a queue that grows only turns overload into time-outs. */
+ * Two such pools: one for jobs of at most some seconds, one for those that may take minutes, so
+ * that the first never wait behind the second. A request that waits here costs no thread. When the
+ * queue is full the caller answers ST_BUSY at once: a queue that grows only turns overload into
+ * time-outs. */
 #include "net/http_int.h"
 
 #include <stdlib.h>
@@ -33,8 +35,11 @@ static void *worker_main(void *ctx)
     return NULL;
 }
 
-enum status http_pool_start(struct http_pool *pool, int threads, struct err *err)
+enum status http_pool_start(struct http_pool *pool, int threads, unsigned queue_max,
+                            struct err *err)
 {
+    CHECK(queue_max <= HTTP_WORK_QUEUE);
+    pool->count_max = queue_max;
     pthread_mutex_init(&pool->mutex, NULL);
     pthread_cond_init(&pool->wake, NULL);
     pool->threads = mem_zero(sizeof *pool->threads * (size_t)threads);
@@ -69,21 +74,29 @@ void http_pool_stop(struct http_pool *pool)
     pthread_mutex_destroy(&pool->mutex);
 }
 
-enum status http_work(struct http_request *request, http_handler *work, void *ctx, struct err *err)
+static enum status pool_add(struct http_pool *pool, struct http_job job, struct err *err)
 {
-    struct http_pool *pool = &request->server->work;
-
     pthread_mutex_lock(&pool->mutex);
-    bool room = pool->count < HTTP_WORK_QUEUE && !pool->stopping;
+    bool room = pool->count < pool->count_max && !pool->stopping;
     if (room) {
         unsigned tail = (pool->head + pool->count) % HTTP_WORK_QUEUE;
-        pool->queue[tail] = (struct http_job){request, work, ctx};
+        pool->queue[tail] = job;
         pool->count++;
         pthread_cond_signal(&pool->wake);
     }
     pthread_mutex_unlock(&pool->mutex);
-    if (!room)
-        return err_set(err, ST_BUSY, "could not queue the work: %d requests wait already",
-                       HTTP_WORK_QUEUE);
-    return ST_OK;
+    return room ? ST_OK
+                : err_set(err, ST_BUSY, "could not queue the work: %u requests wait already",
+                          pool->count_max);
+}
+
+enum status http_work(struct http_request *request, http_handler *work, void *ctx, struct err *err)
+{
+    return pool_add(&request->server->work, (struct http_job){request, work, ctx}, err);
+}
+
+enum status http_work_long(struct http_request *request, http_handler *work, void *ctx,
+                           struct err *err)
+{
+    return pool_add(&request->server->long_work, (struct http_job){request, work, ctx}, err);
 }

@@ -278,6 +278,79 @@ static void test_bytes_in_flight_are_bounded(void **state)
     bench_stop(&bench, WAIT_MS * 1000);
 }
 
+static void wait_waiting(struct bench *bench, uint64_t bytes)
+{
+    struct http_stats stats;
+    do
+        http_stats(bench->server, &stats);
+    while (stats.waiting_bytes != bytes);
+}
+
+/* Those that find no room stand in line, as many bytes as are let in, and come in one by one. */
+static void test_who_finds_no_room_waits_for_it(void **state)
+{
+    struct bench bench;
+    struct http_stats stats;
+    char answer[4096];
+    int fds[12], gone;
+    (void)state;
+
+    bench_start(&bench,
+                (struct http_options){.inflight_max = 5, .room_us_max = WAIT_MS * INT64_C(1000)});
+    for (int i = 0; i < 5; i++) {
+        fds[i] = dial(&bench, NULL);
+        say_post(fds[i], "/hold", "x");
+    }
+    bench_wait_held(&bench, 5);
+    gone = dial(&bench, NULL);
+    say_post(gone, "/hold", "x");
+    wait_waiting(&bench, 1);
+    close(gone); /* its place in the line is not lost for the others */
+    for (int i = 5; i < 9; i++) {
+        fds[i] = dial(&bench, NULL);
+        say_post(fds[i], "/hold", "x");
+        wait_waiting(&bench, (uint64_t)i - 3);
+    }
+    fds[9] = dial(&bench, NULL);
+    say_post(fds[9], "/echo", "x"); /* the line is full */
+    assert_int_equal(hear(fds[9], answer, sizeof answer), 503);
+    assert_int_equal(bench_release(&bench), 5);
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(hear(fds[i], answer, sizeof answer), 200);
+    wait_waiting(&bench, 0); /* all are in, perhaps even the one that left */
+    do {
+        (void)bench_release(&bench);
+        http_stats(bench.server, &stats);
+    } while (stats.inflight_bytes != 0);
+    for (int i = 5; i < 9; i++)
+        assert_int_equal(hear(fds[i], answer, sizeof answer), 200);
+    for (int i = 0; i < 10; i++)
+        close(fds[i]);
+    bench_stop(&bench, WAIT_MS * 1000);
+}
+
+/* One that waits when the server ends is answered too. */
+static void test_a_stop_refuses_who_waits_for_room(void **state)
+{
+    struct bench bench;
+    char answer[4096];
+    (void)state;
+
+    bench_start(&bench, (struct http_options){.inflight_max = 1,
+                                              .room_us_max = 10 * WAIT_MS * INT64_C(1000)});
+    int inside = dial(&bench, NULL), outside = dial(&bench, NULL);
+    say_post(inside, "/hold", "x");
+    bench_wait_held(&bench, 1);
+    say_post(outside, "/echo", "x");
+    wait_waiting(&bench, 1);
+    bench_stop(&bench, 0);
+    assert_int_equal(bench_release(&bench), 1); /* too late: it only lets go */
+    int code = hear(outside, answer, sizeof answer);
+    assert_true(code == 503 || code <= 0); /* the answer, or the end: never what it asked for */
+    close(inside);
+    close(outside);
+}
+
 /* A client that leaves while its request is worked on costs nothing and breaks nothing. */
 static void test_clients_may_leave_at_any_time(void **state)
 {
@@ -316,6 +389,8 @@ int net_attack_tests(void)
         cmocka_unit_test(test_dripping_ends_and_others_go_on),
         cmocka_unit_test(test_one_address_may_not_hold_more_than_256),
         cmocka_unit_test(test_bytes_in_flight_are_bounded),
+        cmocka_unit_test(test_who_finds_no_room_waits_for_it),
+        cmocka_unit_test(test_a_stop_refuses_who_waits_for_room),
         cmocka_unit_test(test_clients_may_leave_at_any_time),
     };
     return cmocka_run_group_tests_name("net: attacks", tests, NULL, NULL);

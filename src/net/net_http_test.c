@@ -280,6 +280,82 @@ static void test_answers_before_the_handler_returns(void **state)
     many_answers("/early", 1000);
 }
 
+static void wait_for(const int *counter, int wanted)
+{
+    int64_t until = test_now_ms() + WAIT_MS;
+    while (__atomic_load_n(counter, __ATOMIC_SEQ_CST) < wanted) {
+        assert_true(test_now_ms() < until);
+        poll(NULL, 0, 1);
+    }
+}
+
+static void test_a_client_that_leaves_is_noticed(void **state)
+{
+    struct bench bench;
+    char answer[4096];
+    (void)state;
+
+    bench_start(&bench, (struct http_options){.long_workers = 1});
+    int first = dial(&bench, NULL), waits = dial(&bench, NULL), half = dial(&bench, NULL);
+    say_post(first, "/watch", "x");
+    wait_for(&bench.watching, 1);
+    say_post(waits, "/watch", "x"); /* for the only worker: found to be gone at its turn */
+    close(waits);
+    close(first);
+    wait_for(&bench.gone, 2);
+    say_post(half, "/watch", "x");
+    wait_for(&bench.watching, 3);
+    shutdown(half, SHUT_WR);
+    wait_for(&bench.gone, 3);
+    assert_true(hear_end(half, answer, sizeof answer));
+    close(half);
+    bench_stop(&bench, 0);
+}
+
+static void test_a_client_that_stays_is_answered(void **state)
+{
+    struct bench bench;
+    char answer[4096];
+    (void)state;
+
+    bench_start(&bench, (struct http_options){.long_workers = 2});
+    int fds[2] = {dial(&bench, NULL), dial(&bench, NULL)}, other = dial(&bench, NULL);
+    for (int i = 0; i < 2; i++)
+        say_post(fds[i], "/watch", "x");
+    wait_for(&bench.watching, 2);
+    say_post(fds[0], "/echo", "next"); /* more to read is no end */
+    say_post(other, "/work", "short work does not wait behind long work");
+    assert_int_equal(hear(other, answer, sizeof answer), 200);
+    assert_string_equal(body_of(answer), "short work does not wait behind long work");
+    for (int i = 0; i < 2; i++)
+        sem_post(&bench.gate);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(hear(fds[i], answer, sizeof answer), 200);
+        assert_string_equal(body_of(answer), "stayed");
+    }
+    assert_int_equal(hear(fds[0], answer, sizeof answer), 200);
+    assert_string_equal(body_of(answer), "next");
+    assert_int_equal(bench.gone, 0);
+    for (int i = 0; i < 2; i++)
+        close(fds[i]);
+    close(other);
+    bench_stop(&bench, 0);
+}
+
+static void test_stop_tells_who_is_watched(void **state)
+{
+    struct bench bench;
+    (void)state;
+
+    bench_start(&bench, (struct http_options){0});
+    int fd = dial(&bench, NULL);
+    say_post(fd, "/watch", "x");
+    wait_for(&bench.watching, 1);
+    bench_stop(&bench, 0);
+    assert_int_equal(bench.stopped, 1);
+    close(fd);
+}
+
 static void test_work_is_bounded(void **state)
 {
     enum { MANY = 2 + 256 + 20 };
@@ -401,6 +477,80 @@ static void test_start_says_why_it_cannot(void **state)
     bench_stop(&bench, 0);
 }
 
+static void client_is(struct bench *bench, const char *from, const char *heads, const char *client)
+{
+    char text[4096], answer[4096];
+    int fd = dial(bench, from);
+    int n = snprintf(text, sizeof text, "GET /client HTTP/1.1\r\nHost: x\r\n%s\r\n", heads);
+    say(fd, (struct str){text, (size_t)n});
+    assert_int_equal(hear(fd, answer, sizeof answer), 200);
+    if (strcmp(body_of(answer), client) != 0)
+        fail_msg("%s from %s: %s, must be %s", heads, from, body_of(answer), client);
+    close(fd);
+}
+
+static void test_the_client_is_found_behind_trusted_proxies_only(void **state)
+{
+    static const char *const trusted[] = {"127.0.0.1", "127.9.0.0/16", "2001:db8::/32", NULL};
+    static const struct {
+        const char *from, *heads, *client;
+    } cases[] = {
+        {"127.0.0.5", "", "127.0.0.5"},
+        {"127.0.0.5", "X-Forwarded-For: 1.2.3.4\r\n", "127.0.0.5"}, /* nobody's word counts */
+        {"127.0.0.1", "", "127.0.0.1"},
+        {"127.0.0.1", "X-Forwarded-For: 1.2.3.4\r\n", "1.2.3.4"},
+        {"127.9.8.7", "x-forwarded-for: 1.2.3.4\r\n", "1.2.3.4"},
+        {"127.0.0.1", "X-Forwarded-For: 9.9.9.9, 1.2.3.4, 127.9.1.1\r\n", "1.2.3.4"},
+        {"127.0.0.1", "X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-For: 1.2.3.4\r\n", "1.2.3.4"},
+        {"127.0.0.1", "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-For: 127.9.1.1\r\n", "1.2.3.4"},
+        {"127.0.0.1", "X-Forwarded-For: 127.9.1.1\r\n", "127.9.1.1"},
+        {"127.0.0.1", "X-Forwarded-For: ::ffff:1.2.3.4\r\n", "1.2.3.4"},
+        {"127.0.0.1", "X-Forwarded-For: 2400:cb00::1, 2001:db8::7\r\n", "2400:cb00::1"},
+        {"127.0.0.1", "X-Forwarded-For: 1.2.3.4:5678\r\n", "1.2.3.4"},
+        {"127.0.0.1", "X-Forwarded-For: [2400:cb00::1]:443\r\n", "2400:cb00::1"},
+        {"127.0.0.1", "X-Forwarded-For: unknown\r\n", "?"},
+        {"127.0.0.1", "X-Forwarded-For: 1.2.3.4, \r\n", "?"},
+        {"127.0.0.1", "X-Forwarded-For: 1.2.3.4.5\r\nForwarded: for=1.1.1.1\r\n", "?"},
+        {"127.0.0.1", "Forwarded: for=1.2.3.4;proto=https, For=127.9.0.1\r\n", "1.2.3.4"},
+        {"127.0.0.1", "Forwarded: by=_x;for=\"[2400:cb00::1]:4711\"\r\n", "2400:cb00::1"},
+        {"127.0.0.1", "Forwarded: for=_hidden\r\n", "?"},
+        {"127.0.0.1", "Forwarded: proto=https\r\n", "?"},
+    };
+    struct bench bench;
+    (void)state;
+    bench_start(&bench, (struct http_options){.trusted = trusted});
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        client_is(&bench, cases[i].from, cases[i].heads, cases[i].client);
+    /* No road is that long: it is not walked to its end. */
+    char many[3000] = "X-Forwarded-For: 1.2.3.4";
+    for (int i = 0; i < 200; i++)
+        strncat(many, ", 127.9.1.1", sizeof many - strlen(many) - 1);
+    strncat(many, "\r\n", sizeof many - strlen(many) - 1);
+    client_is(&bench, "127.0.0.1", many, "127.9.1.1");
+    bench_stop(&bench, 0);
+}
+
+static void test_whoever_must_know_is_told_before_the_answer_leaves(void **state)
+{
+    struct bench bench;
+    char answer[4096];
+    (void)state;
+    bench_start(&bench, (struct http_options){0});
+    int fd = dial(&bench, NULL), told = 0;
+    for (int i = 0; i < 20; i++) {
+        say_post(fd, "/told", i % 2 == 0 ? "" : "no");
+        int code = hear(fd, answer, sizeof answer);
+        assert_int_equal(code, i % 2 == 0 ? 200 : 409);
+        told += code;
+        assert_int_equal(__atomic_load_n(&bench.told, __ATOMIC_SEQ_CST), told);
+        say_post(fd, "/echo", "x"); /* the object is used again: nobody is told of this one */
+        assert_int_equal(hear(fd, answer, sizeof answer), 200);
+    }
+    assert_int_equal(bench.told, told);
+    close(fd);
+    bench_stop(&bench, 0);
+}
+
 int net_http_tests(void)
 {
     const struct CMUnitTest tests[] = {
@@ -414,10 +564,15 @@ int net_http_tests(void)
         cmocka_unit_test(test_many_connections_all_get_all_answers),
         cmocka_unit_test(test_ten_thousand_suspended_answers),
         cmocka_unit_test(test_answers_before_the_handler_returns),
+        cmocka_unit_test(test_a_client_that_leaves_is_noticed),
+        cmocka_unit_test(test_a_client_that_stays_is_answered),
+        cmocka_unit_test(test_stop_tells_who_is_watched),
         cmocka_unit_test(test_work_is_bounded),
         cmocka_unit_test(test_stop_waits_for_what_was_begun),
         cmocka_unit_test(test_stop_leaves_late_repliers_unharmed),
         cmocka_unit_test(test_start_says_why_it_cannot),
+        cmocka_unit_test(test_the_client_is_found_behind_trusted_proxies_only),
+        cmocka_unit_test(test_whoever_must_know_is_told_before_the_answer_leaves),
     };
     return cmocka_run_group_tests_name("net: server", tests, NULL, NULL);
 }

@@ -74,11 +74,67 @@ static void job_gate(void *ctx, struct http_request *request)
     reply_echo(request);
 }
 
+static void job_watch(void *ctx, struct http_request *request)
+{
+    struct bench *bench = ctx;
+    struct http_watch watch;
+    const char *how = "stayed";
+    http_watch_begin(request, &watch);
+    __atomic_add_fetch(&bench->watching, 1, __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(&watch.over, __ATOMIC_ACQUIRE) && sem_trywait(&bench->gate) != 0)
+        poll(NULL, 0, 1);
+    http_watch_end(&watch);
+    if (watch.over) {
+        how = watch.stopping ? "stopping" : "gone";
+        __atomic_add_fetch(watch.stopping ? &bench->stopped : &bench->gone, 1, __ATOMIC_SEQ_CST);
+    }
+    http_reply(request, 200, "text/plain", str_of(how));
+}
+
+static void handle_watch(struct bench *bench, struct http_request *request)
+{
+    struct err err;
+    if (http_work_long(request, job_watch, bench, &err) != ST_OK)
+        http_reply_error(request, &err);
+}
+
 static void handle_work(struct bench *bench, struct http_request *request, http_handler *job)
 {
     struct err err;
     if (http_work(request, job, bench, &err) != ST_OK)
         http_reply_error(request, &err);
+}
+
+/* Who sent it, as an address; "?" when nobody knows. */
+static void reply_client(struct http_request *request)
+{
+    char text[ADDRESS_TEXT_BYTES];
+    struct address address;
+    struct str body = STR("?");
+    if (http_client_address(request, &address))
+        body = address_write(&address, text);
+    http_reply(request, 200, "text/plain", body);
+}
+
+static void count_told(void *ctx, struct http_request *request, int code)
+{
+    struct bench *bench = ctx;
+    (void)request;
+    __atomic_add_fetch(&bench->told, code, __ATOMIC_SEQ_CST);
+}
+
+/* The body says how to answer; whoever is told has not been told yet. */
+static void job_told(void *ctx, struct http_request *request)
+{
+    struct bench *bench = ctx;
+    struct err err;
+    assert_ptr_equal(http_told(request), bench);
+    if (http_body(request).n == 0) {
+        reply_echo(request);
+    } else {
+        (void)err_set(&err, ST_CONFLICT, "no");
+        http_reply_error(request, &err);
+    }
 }
 
 static void handle_hold(struct bench *bench, struct http_request *request)
@@ -112,6 +168,8 @@ static void handle(void *ctx, struct http_request *request)
         handle_elsewhere(bench, request, str_is(path, "/early"));
     } else if (str_is(path, "/work")) {
         handle_work(bench, request, job_echo);
+    } else if (str_is(path, "/watch")) {
+        handle_watch(bench, request);
     } else if (str_is(path, "/gate")) {
         handle_work(bench, request, job_gate);
     } else if (str_is(path, "/hold")) {
@@ -125,6 +183,11 @@ static void handle(void *ctx, struct http_request *request)
         http_reply_error(request, &err);
     } else if (str_starts(path, STR("/facts"))) {
         reply_facts(request);
+    } else if (str_is(path, "/client")) {
+        reply_client(request);
+    } else if (str_is(path, "/told")) {
+        http_before_answer(request, count_told, bench);
+        handle_work(bench, request, job_told);
     } else {
         reply_echo(request);
     }
@@ -280,6 +343,61 @@ static void route_none(void *ctx, struct http_request *request)
 {
     (void)ctx;
     (void)request;
+}
+
+static void test_addresses_are_read_cut_and_compared(void **state)
+{
+    static const struct {
+        const char *text, *plain, *cut; /* NULL: no address */
+    } cases[] = {
+        {"1.2.3.4", "1.2.3.4", "1.2.3.0"},
+        {"255.0.10.199", "255.0.10.199", "255.0.10.0"},
+        {" 1.2.3.4:80 ", "1.2.3.4", "1.2.3.0"},
+        {"::ffff:1.2.3.4", "1.2.3.4", "1.2.3.0"},
+        {"2001:db8:1:2:3:4:5:6", "2001:db8:1:2:3:4:5:6", "2001:db8:1::"},
+        {"[2001:db8:1:2::1]:443", "2001:db8:1:2::1", "2001:db8:1::"},
+        {"::1", "::1", "::"},
+        {"", NULL, NULL},
+        {"1.2.3", NULL, NULL},
+        {"1.2.3.4, 5.6.7.8", NULL, NULL},
+        {"[::1", NULL, NULL},
+        {"fe80::1%eth0", NULL, NULL},
+        {"01.2.3.4.", NULL, NULL},
+        {"2001:0db8:0001:0002:0003:0004:0005:0006:0007:0008:0009", NULL, NULL},
+    };
+    static const char *const bad[] = {"", "/8", "1.2.3.4/", "1.2.3.4/33", "::1/129", "1.2.3.4/x",
+                                      "1.2.3.4/8888", "10/8"};
+    char text[ADDRESS_TEXT_BYTES];
+    struct address address;
+    struct address_range range;
+    struct err err;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        bool good = address_parse(str_of(cases[i].text), &address);
+        assert_int_equal(good, cases[i].plain != NULL);
+        if (!good)
+            continue;
+        assert_true(str_is(address_write(&address, text), cases[i].plain));
+        address_cut(&address, 24, 48);
+        assert_true(str_is(address_write(&address, text), cases[i].cut));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        assert_int_equal(address_range_parse(str_of(bad[i]), &range, &err), ST_INVALID);
+    static const struct {
+        const char *range, *inside, *outside;
+    } ranges[] = {{"10.0.0.0/8", "10.255.1.2", "11.0.0.0"},
+                  {"10.16.0.0/12", "10.31.0.1", "10.32.0.1"},
+                  {"10.1.2.3", "10.1.2.3", "10.1.2.2"},
+                  {"2001:db8::/33", "2001:db8:7fff::1", "2001:db8:8000::1"},
+                  {"::1", "::1", "::2"},
+                  {"0.0.0.0/0", "255.1.1.1", "2001:db8::1"}};
+    for (size_t i = 0; i < sizeof ranges / sizeof ranges[0]; i++) {
+        assert_int_equal(address_range_parse(str_of(ranges[i].range), &range, &err), ST_OK);
+        assert_true(address_parse(str_of(ranges[i].inside), &address));
+        assert_true(address_in(&address, &range));
+        assert_true(address_parse(str_of(ranges[i].outside), &address));
+        assert_false(address_in(&address, &range));
+    }
 }
 
 static const struct route routes[] = {
@@ -481,6 +599,7 @@ static void test_client_against_server(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_addresses_are_read_cut_and_compared),
         cmocka_unit_test(test_route_table),
         cmocka_unit_test(test_route_params),
         cmocka_unit_test(test_inflate_round_trip),

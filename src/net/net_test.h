@@ -19,18 +19,21 @@
 #define BODY_LIMIT ((size_t)1 << 20)
 
 /* Routes: /echo answers the body, /later the same from another thread, /early the same before the
- * handler returns but from another thread, /work by http_work, /hold is kept until bench_release,
+ * handler returns but from another thread, /work by http_work, /watch by http_work_long until the
+ * gate opens or the watch is over, /hold is kept until bench_release,
  * /block stops the network thread until the gate opens, /busy an error, /facts what it sees. */
 struct bench {
     struct http_server *server;
     int calls, smuggled; /* atomic */
+    int told;            /* atomic: the codes of answers that somebody was told of, added up */
     pthread_t replier;
     sem_t filled, done;
     pthread_mutex_t mutex;
     struct http_request *queue[1024], *held[1024];
     unsigned head, tail, held_count; /* under mutex */
     bool stop;
-    sem_t gate; /* http_work jobs of /gate wait for it */
+    sem_t gate;                  /* http_work jobs of /gate wait for it */
+    int watching, gone, stopped; /* atomic: jobs of /watch that began, that ended so */
 };
 
 void bench_start(struct bench *bench, struct http_options options);

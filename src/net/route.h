@@ -3,8 +3,8 @@
  *
  * A row of a routes.def is X(method, pattern, handler, scope, audit, body limit). A pattern is a
  * path whose segments may be {name}; a trailing slash is ignored. `scope` is an access_scope (0 =
- * open: health, collection which checks its keys itself). `audit` says what the audit log will
- * keep: NONE, READ (personal data is shown), WRITE. Depends on: base, net/http.h. Called by: api,
+ * open: health, collection which checks its keys itself). `audit` says what the audit log
+ * keeps: NONE, READ (personal data is shown), WRITE. Depends on: base, net/http.h. Called by: api,
  * collect, app. */
 #ifndef NET_ROUTE_H
 #define NET_ROUTE_H

@@ -16,7 +16,7 @@
 #include "base/rng.h"
 #include "clean/clean.h"
 #include "identity/identity.h"
-#include "log/log.h"
+#include "log/log_read.h"
 #include "profile/profile.h"
 #include "store/state.h"
 #include "timeline/timeline.h"

@@ -107,10 +107,6 @@ void pipeline_waiters_refuse(struct pipeline *pipeline); /* ST_BUSY: the disk is
 /* After an erase: no snapshot may hold what was erased. */
 MUST_USE enum status pipeline_snapshots_remake(struct pipeline *pipeline, struct err *err);
 
-/* A state value that holds one unsigned integer. */
-uint64_t pipeline_value_u64(struct state *state, const char *name, uint64_t otherwise);
-void pipeline_value_set_u64(struct state *state, const char *name, uint64_t v);
-
 /* pipeline_erase.c: the fold's half. Remember, with the state, which visitors an erase record
  * dropped, until the worker has overwritten their bytes. */
 void pipeline_erase_fold(struct pipeline *pipeline, struct item *item, struct arena *arena);

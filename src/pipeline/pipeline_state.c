@@ -28,7 +28,8 @@
 #define JOURNAL_KEEP_US (30 * US_PER_DAY)
 #define VALUE_BYTES_MAX ((size_t)16 << 20)
 
-uint64_t pipeline_value_u64(struct state *state, const char *name, uint64_t otherwise)
+/* A state value that holds one unsigned integer. */
+static uint64_t value_u64(struct state *state, const char *name, uint64_t otherwise)
 {
     struct buf buf;
     buf_init(&buf, 64);
@@ -43,7 +44,7 @@ uint64_t pipeline_value_u64(struct state *state, const char *name, uint64_t othe
     return v;
 }
 
-void pipeline_value_set_u64(struct state *state, const char *name, uint64_t v)
+static void value_set_u64(struct state *state, const char *name, uint64_t v)
 {
     state_set_value(state, name, (struct str){(const char *)&v, sizeof v});
 }
@@ -189,9 +190,9 @@ enum status pipeline_state_open(struct pipeline *pipeline, struct err *err)
     if (status != ST_OK)
         return status;
 
-    uint64_t position = pipeline_value_u64(pipeline->state, "position", LOG_FIRST_OFFSET);
+    uint64_t position = value_u64(pipeline->state, "position", LOG_FIRST_OFFSET);
     pipeline->stats.state_position = position;
-    pipeline->snapshot_us = (int64_t)pipeline_value_u64(pipeline->state, "snapshot_us", 0);
+    pipeline->snapshot_us = (int64_t)value_u64(pipeline->state, "snapshot_us", 0);
     status = position_check(pipeline, position, err);
     if (status != ST_OK)
         return status;
@@ -249,9 +250,9 @@ void pipeline_flush_if_due(struct pipeline *pipeline)
     uint64_t position =
         pipeline->folded_end > 0 ? pipeline->folded_end : pipeline->stats.state_position;
     state_lock(pipeline->state);
-    pipeline_value_set_u64(pipeline->state, "position", position);
+    value_set_u64(pipeline->state, "position", position);
     state_set_value(pipeline->state, "dedup", buf_view(&lengths));
-    pipeline_value_set_u64(pipeline->state, "snapshot_us", (uint64_t)pipeline->snapshot_us);
+    value_set_u64(pipeline->state, "snapshot_us", (uint64_t)pipeline->snapshot_us);
     state_freeze(pipeline->state);
     state_unlock(pipeline->state);
     buf_done(&lengths);

@@ -16,12 +16,13 @@
 #include <cmocka.h>
 
 #include "base/json.h"
+#include "timeline/timeline_scan.h"
 
 #define PEOPLE 40
 #define START_US INT64_C(1795600000000000) /* 2026-11-25 */
 
-/* The engine is not instrumented: ThreadSanitizer misses what orders its threads, and that a forked child's allocator
- * makes its locks anew. What our own threads share is still looked at. */
+/* The engine is not instrumented: ThreadSanitizer misses what orders its threads, and that a forked
+ * child's allocator makes its locks anew. What our own threads share is still looked at. */
 const char *__tsan_default_suppressions(void) __attribute__((visibility("default")));
 const char *__tsan_default_suppressions(void)
 {

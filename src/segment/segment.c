@@ -25,7 +25,7 @@ struct segment {
 /* --- closures --------------------------------------------------------------------------------- */
 
 struct list {
-    int64_t id, created_us;
+    int64_t id, created_us, people;
     struct str name, report;
     struct buf text; /* name and report as they were read */
     bool found;
@@ -59,6 +59,7 @@ static enum status list_show(void *ctx, struct db *db, struct err *err)
     const struct list *list = ctx;
     struct db_stmt *stmt = db_prepare(db, segment_list_ready);
     db_bind_int(stmt, 1, list->id);
+    db_bind_int(stmt, 2, list->people);
     return db_exec(stmt, err);
 }
 
@@ -109,12 +110,10 @@ static enum status members_insert(void *ctx, struct db *db, struct err *err)
 static enum status rows_count(struct db_stmt *stmt, size_t *gone, struct err *err)
 {
     bool row = true;
-    for (;;) {
-        enum status status = db_step(stmt, &row, err);
-        if (status != ST_OK || !row)
-            return status;
+    enum status status;
+    while ((status = db_step(stmt, &row, err)) == ST_OK && row)
         ++*gone;
-    }
+    return status;
 }
 
 static enum status members_delete(void *ctx, struct db *db, struct err *err)
@@ -229,8 +228,9 @@ static enum status ask(struct segment *segment, const char *sql, const struct st
     buf_init(&json, ANSWER_BYTES_MAX);
     enum status status =
         warehouse_query(segment->options.warehouse, sql, params, params_count, &json, err);
-    if (status == ST_OK && json.overflow)
-        status = err_set(err, ST_TOO_LARGE, "the list is larger than %zu bytes", ANSWER_BYTES_MAX);
+    if (status == ST_TOO_LARGE)
+        err_set(err, status, "the list is too large: its members take more than %zu bytes",
+                ANSWER_BYTES_MAX);
     if (status == ST_OK)
         status = json_parse(NULL, buf_view(&json), &doc, err);
     buf_done(&json);
@@ -241,24 +241,28 @@ static enum status ask(struct segment *segment, const char *sql, const struct st
     return ST_OK;
 }
 
-/* One visitor of each person, malloc'd for the caller. */
-static enum status anchors_find(struct segment *segment, const uint64_t *people, size_t count,
-                                uint64_t **ret_visitors, size_t *ret_count, struct err *err)
+/* The visitors through which these people are on a list, malloc'd for the caller, and how many
+ * people there are. */
+static enum status visitors_find(struct segment *segment, const uint64_t *people, size_t count,
+                                 uint64_t **ret_visitors, size_t *ret_count, int64_t *ret_people,
+                                 struct err *err)
 {
     struct buf ids;
     yyjson_doc *doc = NULL;
-    yyjson_val *rows, *row;
+    yyjson_val *rows, *visitor;
     buf_init(&ids, ANSWER_BYTES_MAX);
     put_ids(&ids, people, count);
     struct str param = buf_view(&ids);
-    enum status status = ask(segment, segment_rows_anchors, &param, 1, &doc, &rows, err);
+    enum status status = ask(segment, segment_rows_visitors, &param, 1, &doc, &rows, err);
     buf_done(&ids);
     if (status != ST_OK)
         return status;
     size_t i, max, found = 0;
-    uint64_t *visitors = mem_alloc((yyjson_arr_size(rows) + 1) * sizeof *visitors);
-    yyjson_arr_foreach(rows, i, max, row) visitors[found++] =
-        yyjson_get_uint(yyjson_arr_get_first(row));
+    yyjson_val *row = yyjson_arr_get_first(rows);
+    yyjson_val *list = yyjson_arr_get_first(row);
+    uint64_t *visitors = mem_alloc((yyjson_arr_size(list) + 1) * sizeof *visitors);
+    yyjson_arr_foreach(list, i, max, visitor) visitors[found++] = yyjson_get_uint(visitor);
+    *ret_people = yyjson_get_sint(yyjson_arr_get(row, 1));
     yyjson_doc_free(doc);
     *ret_visitors = visitors;
     *ret_count = found;
@@ -281,7 +285,7 @@ static enum status list_fill(struct segment *segment, int64_t id, const uint64_t
 
 enum status segment_add(struct segment *segment, struct str name, struct str report,
                         const uint64_t *people, size_t people_count, int64_t *ret_id,
-                        size_t *ret_count, struct err *err)
+                        size_t *ret_people, struct err *err)
 {
     uint64_t *visitors = NULL;
     size_t count = 0;
@@ -293,7 +297,8 @@ enum status segment_add(struct segment *segment, struct str name, struct str rep
                        SEGMENT_PEOPLE_MAX);
     struct list list = {
         .name = name, .report = report, .created_us = clock_now_us(segment->options.clock)};
-    enum status status = anchors_find(segment, people, people_count, &visitors, &count, err);
+    enum status status =
+        visitors_find(segment, people, people_count, &visitors, &count, &list.people, err);
     if (status == ST_OK)
         status = facts_write(segment->options.facts, list_insert, &list, err);
     if (status == ST_OK) {
@@ -308,7 +313,7 @@ enum status segment_add(struct segment *segment, struct str name, struct str rep
     if (status != ST_OK)
         return status;
     *ret_id = list.id;
-    *ret_count = count;
+    *ret_people = (size_t)list.people;
     return ST_OK;
 }
 
@@ -319,15 +324,11 @@ static enum status lists_put(void *ctx, struct db *db, struct err *err)
     struct buf *json = ctx;
     bool row = true;
     char time[28];
+    enum status status;
     struct db_stmt *stmt = db_prepare(db, segment_list_all);
     buf_reset(json);
     buf_text(json, "{\"lists\":[");
-    for (;;) {
-        enum status status = db_step(stmt, &row, err);
-        if (status != ST_OK)
-            return status;
-        if (!row)
-            break;
+    while ((status = db_step(stmt, &row, err)) == ST_OK && row) {
         json_put_comma(json);
         buf_char(json, '{');
         json_put_member_int(json, "list", db_int(stmt, 0));
@@ -335,11 +336,11 @@ static enum status lists_put(void *ctx, struct db *db, struct err *err)
         json_put_member_str(json, "report", db_str(stmt, 2));
         when_format(db_int(stmt, 3), time);
         json_put_member_str(json, "created", str_of(time));
-        json_put_member_int(json, "members", db_int(stmt, 4));
+        json_put_member_int(json, "people", db_int(stmt, 4));
         buf_char(json, '}');
     }
     buf_text(json, "]}");
-    return ST_OK;
+    return status;
 }
 
 enum status segment_lists(struct segment *segment, struct buf *json, struct err *err)
@@ -356,20 +357,15 @@ static enum status members_read(void *ctx, struct db *db, struct err *err)
 {
     struct reading *reading = ctx;
     bool row = true;
+    enum status status;
     struct db_stmt *stmt = db_prepare(db, segment_member_list);
     buf_reset(&reading->ids);
     db_bind_int(stmt, 1, reading->list);
     buf_char(&reading->ids, '[');
-    for (size_t i = 0;; i++) {
-        enum status status = db_step(stmt, &row, err);
-        if (status != ST_OK)
-            return status;
-        if (!row)
-            break;
+    for (size_t i = 0; (status = db_step(stmt, &row, err)) == ST_OK && row; i++)
         buf_fmt(&reading->ids, i == 0 ? "%lld" : ",%lld", (long long)db_int(stmt, 0));
-    }
     buf_char(&reading->ids, ']');
-    return ST_OK;
+    return status;
 }
 
 static enum status total_put(struct segment *segment, struct str ids, struct buf *json,

@@ -1,9 +1,9 @@
 /* segment.h - named lists of people: a set that a report opened, kept under a name.
  *
- * A list holds one VISITOR of each person, no identifier and no property. Who is on it is asked
- * when somebody looks: the people that these visitors belong to then. So after a merge two of its
- * people are one, after an undo the person is whoever the kept visitor is, and an erased visitor is
- * on no list: an erase deletes it from all of them.
+ * A list holds the VISITORS of its people that did something, no identifier and no property. Who
+ * is on it is asked when somebody looks: the people that these visitors belong to then. So after a
+ * merge two of its people are one, after an undo both are on it, and an erased visitor is on no
+ * list: an erase deletes it from all of them.
  *
  * Depends on: base, store, warehouse. Called by: api. Personal data: numbers of visitors, erased by
  * segment_forget. */
@@ -31,13 +31,14 @@ MUST_USE enum status segment_lists_open(const struct segment_options *options,
 void segment_lists_close(struct segment *segment);
 
 /* Keep these people (ids as everywhere) under a name. ST_CONFLICT when the name is taken,
- * ST_INVALID for an empty or too long one, ST_TOO_LARGE above SEGMENT_PEOPLE_MAX. `ret_count`: how
- * many are on it. Not beside segment_forget: the caller sees to it that nobody is erased meanwhile.
- */
+ * ST_INVALID for an empty or too long one, ST_TOO_LARGE above SEGMENT_PEOPLE_MAX.
+ * `ret_people`: how many are on it. Not beside segment_forget: the caller sees to it that nobody
+ * is erased meanwhile. */
 MUST_USE enum status segment_add(struct segment *segment, struct str name, struct str report,
                                  const uint64_t *people, size_t people_count, int64_t *ret_id,
-                                 size_t *ret_count, struct err *err);
-/* {"lists":[{"list","name","report","created","members"}]} */
+                                 size_t *ret_people, struct err *err);
+/* {"lists":[{"list","name","report","created","people"}]}; `people` = how many they
+ * were when it was made. */
 MUST_USE enum status segment_lists(struct segment *segment, struct buf *json, struct err *err);
 /* {"list","name","total","people":[{"person","identifier"}],"next"}; `page` "" or a "next".
  * ST_NOT_FOUND. */

@@ -217,11 +217,6 @@ void db_bind_borrowed(struct db_stmt *stmt, int n, struct str bytes)
     bind_bytes(stmt, n, bytes, SQLITE_STATIC);
 }
 
-void db_bind_null(struct db_stmt *stmt, int n)
-{
-    CHECK(sqlite3_bind_null(stmt->stmt, param(stmt, n)) == SQLITE_OK);
-}
-
 void db_reset(struct db_stmt *stmt)
 {
     (void)sqlite3_reset(stmt->stmt); /* repeats the last step's error, which was reported then */

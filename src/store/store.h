@@ -39,7 +39,6 @@ struct db_stmt *db_prepare(struct db *db, const char *sql);
 void db_bind_int(struct db_stmt *stmt, int n, int64_t v);
 void db_bind_str(struct db_stmt *stmt, int n, struct str text);
 void db_bind_bytes(struct db_stmt *stmt, int n, struct str bytes);
-void db_bind_null(struct db_stmt *stmt, int n);
 /* ST_OK with *ret_row true on a row, false at the end (the statement is reset and unbound then).
  * ST_CONFLICT on a constraint, ST_BUSY on a full disk. */
 MUST_USE enum status db_step(struct db_stmt *stmt, bool *ret_row, struct err *err);

@@ -17,6 +17,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "warehouse/warehouse_stream.h"
 
 #define MEMORY_SHARE 8 /* of the timeline's: unused columns */
 #define VALUES_SHARE 4 /* … the different values of one */

@@ -23,6 +23,7 @@
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/thread.h"
+#include "warehouse/warehouse_stream.h"
 
 #define BLOCK_ROWS 65536
 #define CHUNK_ROWS 128 /* of a page's list */

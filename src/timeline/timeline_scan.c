@@ -22,7 +22,8 @@
 struct timeline_scan {
     const struct snapshot *snapshot;
     struct timeline_scan_options options;
-    uint32_t next_page;    /* atomic */
+    uint32_t next_page;    /* atomic: the next to be taken */
+    uint32_t pages_done;   /* atomic: given back, all their people seen */
     uint32_t nobody_taken; /* atomic */
     uint32_t cancelled;    /* atomic */
 };
@@ -90,7 +91,7 @@ void timeline_scan_close(struct timeline_scan *scan)
 
 double timeline_scan_progress(const struct timeline_scan *scan)
 {
-    uint32_t done = __atomic_load_n(&scan->next_page, __ATOMIC_RELAXED);
+    uint32_t done = __atomic_load_n(&scan->pages_done, __ATOMIC_RELAXED);
     uint32_t all = scan->snapshot->pages;
     return done >= all ? 1 : (double)done / all;
 }
@@ -480,6 +481,9 @@ static void delta_list(struct timeline_cursor *cursor, uint32_t i)
 static bool page_next(struct timeline_cursor *cursor)
 {
     const struct snapshot *snapshot = cursor->snapshot;
+    if (cursor->page != TIMELINE_NONE)
+        __atomic_fetch_add(&cursor->scan->pages_done, 1, __ATOMIC_RELAXED);
+    cursor->page = TIMELINE_NONE;
     uint32_t page = __atomic_fetch_add(&cursor->scan->next_page, 1, __ATOMIC_RELAXED);
     if (page >= snapshot->pages || timeline_scan_cancelled(cursor->scan))
         return false;

@@ -87,11 +87,16 @@ static enum status open_all(struct warehouse *warehouse, const struct warehouse_
         status = leftovers_delete(warehouse, err);
     if (status == ST_OK)
         status = engine_open(warehouse, options, err);
-    if (status == ST_OK)
-        status = files_attach(warehouse, err);
+    if (status != ST_OK)
+        return status;
+    help_begin(&warehouse->help);
+    status = files_attach(warehouse, err);
     if (status == ST_OK)
         status = views_make(warehouse, warehouse->writer, err);
-    return status == ST_OK ? numbers_read(warehouse, err) : status;
+    if (status == ST_OK)
+        status = numbers_read(warehouse, err);
+    help_end(&warehouse->help);
+    return status;
 }
 
 enum status warehouse_open(const struct warehouse_options *options,
@@ -121,6 +126,7 @@ void warehouse_close(struct warehouse *warehouse)
         return;
     slots_done(warehouse);
     tables_done(warehouse);
+    help_stop(&warehouse->help);
     duckdb_disconnect(&warehouse->writer);
     duckdb_close(&warehouse->database);
     pthread_cond_destroy(&warehouse->readers.left);

@@ -21,8 +21,8 @@
 enum status engine_error(struct err *err, enum status status, const char *what, const char *message)
 {
     /* All pass by themselves; the last two are seen while a file is opened again after that. */
-    static const char *const full[] = {"No space left",       "Disk quota",
-                                       "File too large",      "disk is full",
+    static const char *const full[] = {"No space left",        "Disk quota",
+                                       "File too large",       "disk is full",
                                        "has been invalidated", "because schema \"m2"};
     if (message == NULL || message[0] == '\0')
         message = "the engine gave no reason";
@@ -237,13 +237,15 @@ enum status engine_open(struct warehouse *warehouse, const struct warehouse_opti
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
     size_t bytes = options->memory_bytes > 0 ? options->memory_bytes : memory_default();
     snprintf(memory, sizeof memory, "%zuB", bytes);
-    snprintf(threads, sizeof threads, "%d", options->threads > 0 ? options->threads : (int)cores);
+    int all = options->threads > 0 ? options->threads : (int)cores;
+    snprintf(threads, sizeof threads, "%d", all);
 
     duckdb_config config = NULL;
     char *message = NULL;
     CHECK(duckdb_create_config(&config) == DuckDBSuccess);
     CHECK(duckdb_set_config(config, "memory_limit", memory) == DuckDBSuccess);
     CHECK(duckdb_set_config(config, "threads", threads) == DuckDBSuccess);
+    CHECK(duckdb_set_config(config, "external_threads", threads) == DuckDBSuccess);
     CHECK(duckdb_set_config(config, "autoinstall_known_extensions", "false") == DuckDBSuccess);
     CHECK(duckdb_set_config(config, "autoload_known_extensions", "false") == DuckDBSuccess);
     enum status status = ST_OK;
@@ -251,8 +253,10 @@ enum status engine_open(struct warehouse *warehouse, const struct warehouse_opti
         status = engine_error(err, ST_IO, "start the warehouse", message);
     duckdb_free(message);
     duckdb_destroy_config(&config);
-    if (status == ST_OK)
+    if (status == ST_OK) {
+        help_start(&warehouse->help, warehouse->database, all - 1);
         status = engine_connect(warehouse, &warehouse->writer, err);
+    }
     return status == ST_OK ? settings_make(warehouse, err) : status;
 }
 
@@ -263,12 +267,14 @@ unsigned readers_enter(struct warehouse *warehouse)
     unsigned generation = readers->generation & 1;
     readers->active[generation]++;
     pthread_mutex_unlock(&readers->mutex);
+    help_begin(&warehouse->help);
     return generation;
 }
 
 void readers_leave(struct warehouse *warehouse, unsigned generation)
 {
     struct readers *readers = &warehouse->readers;
+    help_end(&warehouse->help);
     pthread_mutex_lock(&readers->mutex);
     CHECK(readers->active[generation] > 0);
     if (--readers->active[generation] == 0)

@@ -82,6 +82,20 @@ struct readers {
     unsigned active[2];
 };
 
+/* Threads that lend themselves to the engine while somebody reads: warehouse_help.c. */
+struct help {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    duckdb_database database;
+    duckdb_task_state state; /* NULL = nobody is helped */
+    unsigned asked;          /* readers at work */
+    unsigned inside;         /* threads that the engine has */
+    bool ending;             /* they are called back */
+    bool stopping;
+    pthread_t *threads; /* NULL = never started */
+    int threads_count;
+};
+
 /* A person's query, and when it must be over. */
 struct slot {
     duckdb_connection connection; /* NULL = free */
@@ -113,6 +127,7 @@ struct warehouse {
     pthread_mutex_t erase_lock; /* one erase or export at a time */
     unsigned exports;           /* under erase_lock: makes folder names differ */
     struct readers readers;
+    struct help help;
 
     pthread_mutex_t slots_mutex;
     pthread_cond_t slots_changed;
@@ -171,6 +186,15 @@ void stream_close(struct stream *stream);
 /* Text in a vector of VARCHAR; ST_… free: NULL is the empty text. */
 struct str vector_text(duckdb_vector vector, uint64_t row);
 
+/* --- warehouse_help.c ------------------------------------------------------------------------- */
+
+void help_start(struct help *help, duckdb_database database, int threads);
+/* Nobody may be helped any more. One that never started is allowed. */
+void help_stop(struct help *help);
+void help_begin(struct help *help);
+void help_end(struct help *help);
+
+/* One who reads: files that it may use stay, and the other cores help it. */
 unsigned readers_enter(struct warehouse *warehouse);
 void readers_leave(struct warehouse *warehouse, unsigned generation);
 /* From now on readers see the new views; returns when those before have left. */

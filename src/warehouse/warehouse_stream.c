@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "base/map.h"
 #include "base/rng.h"
+#include "warehouse/warehouse_stream.h"
 
 #define MEMO 4096
 

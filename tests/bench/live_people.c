@@ -1,4 +1,4 @@
-/* live_people.c - the live reports on customers and on attribution by themselves.
+/* live_people.c - the live reports on customers, on attribution and on patterns by themselves.
  *
  *   live_people EVENTS
  *
@@ -166,6 +166,18 @@ int main(int argc, char **argv)
     report(&bench, "cohort revenue by month", "cohort", "{}");
     report(&bench, "rfm", "rfm", "{}");
     report(&bench, "weekly page", "weekly", "{}");
+#define HALF_YEAR "{\"from\":\"2026-01-01\",\"to\":\"2026-07-01\""
+#define STEPS HALF_YEAR ",\"steps\":[\"event 0\",\"event 1\",\"Order Completed\"]"
+    report(&bench, "funnel, 3 steps, 7 days, to compare", "funnel", STEPS ",\"window\":\"7d\"}");
+    report(&bench, "sequence (?1).*(?2).*(?3)", "sequence",
+           STEPS ",\"pattern\":\"(?1).*(?2).*(?3)\"}");
+    report(&bench, "sequence with times", "sequence",
+           STEPS ",\"pattern\":\"(?1)(?t<=604800)(?2).*(?3)\"}");
+    report(&bench, "sequence with times, by channel", "sequence",
+           STEPS ",\"pattern\":\"(?1)(?t<=604800)(?2).*(?3)\","
+                 "\"breakdown\":{\"by\":\"channel\"}}");
+    report(&bench, "retention by conditions", "retention",
+           HALF_YEAR ",\"conditions\":[\"event 0\",\"event 1\",\"Order Completed\"]}");
     live_close(bench.live);
     timeline_close(bench.timeline);
     return 0;

@@ -15,7 +15,7 @@
 #include "base/clock.h"
 #include "base/disk.h"
 #include "base/rng.h"
-#include "timeline/timeline.h"
+#include "timeline/timeline_scan.h"
 
 #define START (INT64_C(1793491200) * US_PER_S) /* 2026-11-01 */
 #define PER_PERSON 25

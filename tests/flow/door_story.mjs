@@ -41,6 +41,28 @@ const many = (await server.ask('POST', '/api/v1/batch', { events: Array.from({ l
 story.is('of 2,600 events of a batch 2,500 are stored and the rest is put aside as one',
   [many.filter((r) => r.status === 'stored').length, many.filter((r) => r.reason === 'too_large').length], [2500, 1]);
 
+// --- who sent it ----------------------------------------------------------------------------------------------------------
+
+const js = { library: { name: 'analytics.js', version: '1' } };
+const ip_of = async (id) => (await server.sql(`SELECT json_extract_string(context, '$.ip') FROM events WHERE message_id = '${id}'`, await journal_end(server)))[0]?.[0];
+const sent = async (id, context, headers) => {
+  await send('/v1/track', event('Seen', { messageId: id, context }), headers);
+  return ip_of(id);
+};
+story.is('a browser behind our proxy', await sent('ip-1', js, { 'x-forwarded-for': '198.51.100.7, 203.0.113.77' }), '203.0.113.0');
+story.is('an IPv6 one', await sent('ip-2', js, { forwarded: 'for="[2001:db8:1:2::3]:443";proto=https' }), '2001:db8:1::');
+story.is('a proxy that does not tell', (await sent('ip-3', js, { 'x-forwarded-for': 'unknown' })) ?? null, null);
+story.is('a server that sends for others', (await sent('ip-4', { library: { name: '@segment/analytics-node' } }, { 'x-forwarded-for': '203.0.113.77' })) ?? null, null);
+story.is('the address that the client sent', await sent('ip-5', { ...js, ip: '198.51.100.9' }, { 'x-forwarded-for': '203.0.113.77' }), '198.51.100.0');
+await send('/v1/track', event('Seen', { messageId: 'ip-1', context: js }), { 'x-forwarded-for': '192.0.2.1' });
+story.is('a retry from another network is the same event', [await count(`message_id = 'ip-1'`), await ip_of('ip-1')], [1, '203.0.113.0']);
+const twice = Buffer.from(JSON.stringify({ type: 'track', event: 'Twice', distinct_id: 'd-1', time: Date.now(), lib: { $lib: 'js' }, properties: {} })).toString('base64');
+for (const from of ['203.0.113.77', '192.0.2.1'])
+  await server.ask('POST', `/sa?token=${key}`, `data=${encodeURIComponent(twice)}`, { 'content-type': 'application/x-www-form-urlencoded', 'x-forwarded-for': from });
+story.is('of 神策, too', await server.sql(`SELECT count(*), min(json_extract_string(context, '$.ip')) FROM events WHERE name = 'Twice'`, await journal_end(server)).then((rows) => rows.map(([n, ip]) => [Number(n), ip])), [[1, '203.0.113.0']]);
+await own([{ name: 'Seen', message_id: 'ip-6', context: { direct: true } }]);
+story.is('of a secret key nothing is filled', (await ip_of('ip-6')) ?? null, null);
+
 // --- not what it says -----------------------------------------------------------------------------------------------
 
 const deep = (n) => `${'{"a":'.repeat(n)}1${'}'.repeat(n)}`;

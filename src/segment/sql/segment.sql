@@ -8,7 +8,7 @@ INSERT INTO segment_list (name, report, created_us, is_ready) VALUES ($1, $2, $3
 SELECT id FROM segment_list WHERE name = $1
 
 -- name: list_ready
-UPDATE segment_list SET is_ready = 1 WHERE id = $1
+UPDATE segment_list SET is_ready = 1, people = $2 WHERE id = $1
 
 -- name: list_hide
 -- The first step of deleting it: what follows can be interrupted.
@@ -18,9 +18,7 @@ UPDATE segment_list SET is_ready = 0 WHERE id = $1 AND is_ready = 1 RETURNING id
 SELECT name, report, created_us FROM segment_list WHERE id = $1 AND is_ready = 1
 
 -- name: list_all
-SELECT id, name, report, created_us,
-       (SELECT COUNT(*) FROM segment_member AS m WHERE m.list = l.id) AS members
-FROM segment_list AS l WHERE is_ready = 1 ORDER BY id
+SELECT id, name, report, created_us, people FROM segment_list WHERE is_ready = 1 ORDER BY id
 
 -- name: list_unready
 -- What a crash left half made or half deleted.

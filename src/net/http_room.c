@@ -1,0 +1,140 @@
+/* http_room.c - room for bodies: who may send now, who waits a moment, who is told to come back.
+ *
+ * A body counts from its admission until its request is answered; what was written out of it, once
+ * that took its place. One that finds no room waits, unread: its bytes stay with the sender, so
+ * waiting costs no memory, and a sender who is let in as soon as another is answered keeps the
+ * journal busy where one sent away rests a second. As many bytes may wait as are let in, for
+ * HTTP_ROOM_US; the rest is answered 503.
+ *
+ * A waiting request is suspended before it stands in the line, and leaves the line before it is
+ * resumed, both under room_mutex: so it is resumed once, and always after it was suspended. Until
+ * then it belongs to whoever takes it out. The line is first come, first served. */
+#include "net/http_int.h"
+
+#include "base/check.h"
+#include "base/clock.h"
+
+/* So much of a body has its place before it comes: of many that arrive at once as many as fit are
+ * let in, and those get through. Counted only as the bytes came, all were let in, met the limit
+ * half-way, and hardly one got through. Small enough that nobody can hold the limit by announcing
+ * bodies that never come. */
+#define RESERVE_BYTES ((size_t)64 << 10)
+
+/* One that is alone has room whatever its size: refused for ever it would never get in. */
+static bool fits(const struct http_server *server, uint64_t others, uint64_t bytes)
+{
+    return others == 0 || others + bytes <= server->options.inflight_max;
+}
+
+bool http_room_add(struct http_request *request, size_t bytes)
+{
+    struct http_server *server = request->server;
+    request->charged += bytes;
+    uint64_t sum = __atomic_add_fetch(&server->inflight, bytes, __ATOMIC_SEQ_CST);
+    return fits(server, sum - request->charged, request->charged);
+}
+
+static bool let_in(struct http_request *request)
+{
+    uint64_t others = __atomic_load_n(&request->server->inflight, __ATOMIC_SEQ_CST);
+    size_t length = (size_t)request->body_length;
+    if (!fits(request->server, others, length))
+        return false;
+    (void)http_room_add(request, length < RESERVE_BYTES ? length : RESERVE_BYTES);
+    return true;
+}
+
+/* Under the mutex: the first of the line. */
+static struct http_request *line_take(struct http_server *server)
+{
+    struct http_request *first = server->room_first;
+    server->room_first = first->room_next;
+    if (server->room_first == NULL)
+        server->room_last = NULL;
+    __atomic_sub_fetch(&server->room_bytes, first->body_length, __ATOMIC_SEQ_CST);
+    return first;
+}
+
+static void line_move(struct http_server *server)
+{
+    pthread_mutex_lock(&server->room_mutex);
+    while (server->room_first != NULL && let_in(server->room_first))
+        MHD_resume_connection(line_take(server)->mhd);
+    pthread_mutex_unlock(&server->room_mutex);
+}
+
+void http_room_set(struct http_request *request, size_t bytes)
+{
+    struct http_server *server = request->server;
+    if (request->charged == bytes)
+        return;
+    __atomic_add_fetch(&server->inflight, bytes - request->charged, __ATOMIC_SEQ_CST);
+    request->charged = bytes;
+    if (__atomic_load_n(&server->room_bytes, __ATOMIC_SEQ_CST) > 0)
+        line_move(server);
+}
+
+/* False when the line is full, or the server ends. */
+static bool line_stand(struct http_request *request)
+{
+    struct http_server *server = request->server;
+    bool stands = false, first = false;
+
+    pthread_mutex_lock(&server->room_mutex);
+    uint64_t bytes = server->room_bytes + request->body_length;
+    if (!server->room_closed && bytes <= server->options.inflight_max) {
+        stands = request->waits = request->active = true;
+        __atomic_add_fetch(&server->active, 1, __ATOMIC_SEQ_CST);
+        request->room_until_us = monotonic_us() + server->options.room_us_max;
+        request->room_next = NULL;
+        MHD_suspend_connection(request->mhd);
+        first = server->room_first == NULL;
+        if (first)
+            server->room_first = request;
+        else
+            server->room_last->room_next = request;
+        server->room_last = request;
+        __atomic_store_n(&server->room_bytes, bytes, __ATOMIC_SEQ_CST);
+    }
+    pthread_mutex_unlock(&server->room_mutex);
+    if (first)
+        http_sweeper_nudge(server);
+    return stands;
+}
+
+enum http_room http_room_ask(struct http_request *request)
+{
+    struct http_server *server = request->server;
+    if (request->body_length == 0)
+        return ROOM_IN; /* chunked ones are counted as they come */
+    /* Nobody overtakes the line. */
+    if (__atomic_load_n(&server->room_bytes, __ATOMIC_SEQ_CST) == 0 && let_in(request))
+        return ROOM_IN;
+    if (!line_stand(request))
+        return ROOM_NONE;
+    line_move(server); /* who left in between did not see us */
+    return ROOM_WAIT;
+}
+
+int64_t http_room_expire(struct http_server *server, int64_t now)
+{
+    pthread_mutex_lock(&server->room_mutex);
+    while (server->room_first != NULL && server->room_first->room_until_us <= now) {
+        struct http_request *late = line_take(server);
+        late->refusal = 503;
+        if (late->body_length > HTTP_DROP_BYTES)
+            http_hurry(late);
+        MHD_resume_connection(late->mhd);
+    }
+    int64_t next = server->room_first != NULL ? server->room_first->room_until_us : INT64_MAX;
+    pthread_mutex_unlock(&server->room_mutex);
+    return next;
+}
+
+void http_room_close(struct http_server *server)
+{
+    pthread_mutex_lock(&server->room_mutex);
+    server->room_closed = true;
+    pthread_mutex_unlock(&server->room_mutex);
+    (void)http_room_expire(server, INT64_MAX);
+}
