@@ -31,11 +31,13 @@ struct state {
     unsigned reached;               /* steps 1 … reached */
     unsigned before;                /* the step of the entry before; 0 = an event that is no step */
     int64_t first[SEQUENCE_STEPS_MAX], last[SEQUENCE_STEPS_MAX]; /* of steps reached */
+    uint32_t first_row[SEQUENCE_STEPS_MAX];
 };
 
-static void reach(struct state *state, unsigned k, int64_t first, int64_t time)
+static void reach(struct state *state, unsigned k, int64_t first, uint32_t first_row, int64_t time)
 {
     state->first[k] = first;
+    state->first_row[k] = first_row;
     state->last[k] = time;
     if (state->scratch != NULL) {
         if (k > 0)
@@ -47,15 +49,16 @@ static void reach(struct state *state, unsigned k, int64_t first, int64_t time)
 }
 
 /* One event taken as step k + 1; true = the answer is state->reached. */
-static bool take(struct state *state, unsigned k, int64_t time)
+static bool take(struct state *state, unsigned k, const struct sequence_event *event)
 {
     unsigned modes = state->funnel->modes, before = state->before;
+    int64_t time = event->time;
     state->before = k + 1;
     if (k == 0) {
         if (state->reached > 1 &&
             (modes & (FUNNEL_STRICT_ORDER | FUNNEL_ALLOW_REENTRY)) == FUNNEL_STRICT_ORDER)
             return true;
-        reach(state, 0, time, time);
+        reach(state, 0, time, event->row, time);
         return state->funnel->steps == 1;
     }
     if (k < state->reached && (modes & FUNNEL_STRICT_DEDUPLICATION) != 0) {
@@ -68,7 +71,7 @@ static bool take(struct state *state, unsigned k, int64_t time)
     if (!funnel_within(state->first[k - 1], time, state->funnel->window) ||
         ((modes & FUNNEL_STRICT_INCREASE) != 0 && state->last[k - 1] >= time))
         return false;
-    reach(state, k, state->first[k - 1], time);
+    reach(state, k, state->first[k - 1], state->first_row[k - 1], time);
     return k + 1 == state->funnel->steps;
 }
 
@@ -87,7 +90,7 @@ static bool take_one(struct state *state, const struct sequence_event *event)
     if (steps == 0)
         return take_other(state);
     for (; steps != 0; steps &= steps - 1)
-        if (take(state, (unsigned)__builtin_ctz(steps), event->time))
+        if (take(state, (unsigned)__builtin_ctz(steps), event))
             return true;
     return false;
 }
@@ -104,7 +107,7 @@ static bool take_group(struct state *state, const struct sequence_event *events,
     for (; steps != 0; steps &= steps - 1) {
         unsigned k = (unsigned)__builtin_ctz(steps);
         for (size_t i = 0; i < count; i++)
-            if ((events[i].steps >> k & 1) != 0 && take(state, k, events[i].time))
+            if ((events[i].steps >> k & 1) != 0 && take(state, k, &events[i]))
                 return true;
     }
     return false;
@@ -129,8 +132,10 @@ unsigned funnel_level(const struct funnel *funnel, const struct sequence_event *
             end == i + 1 ? take_one(&state, &events[i]) : take_group(&state, events + i, end - i);
         i = end;
     }
-    if (ret_times != NULL && state.reached > 0)
+    if (ret_times != NULL && state.reached > 0) {
         memcpy(ret_times, scratch->times[state.reached - 1], state.reached * sizeof *ret_times);
+        scratch->first_row = state.first_row[state.reached - 1];
+    }
     return state.reached;
 }
 

@@ -31,6 +31,8 @@ struct once {
     unsigned earlier; /* the same before the group */
     unsigned before;  /* the step of the entry before */
     int64_t first[SEQUENCE_STEPS_MAX];
+    uint32_t first_row[SEQUENCE_STEPS_MAX];
+    uint32_t start_row; /* the group's newest step 1 */
     struct gain gains[SEQUENCE_STEPS_MAX];
     unsigned counts[SEQUENCE_STEPS_MAX]; /* candidates of the group, at most steps + 1 */
 };
@@ -119,7 +121,7 @@ static void grow(struct once *once, unsigned k, uint32_t event, int64_t time)
 }
 
 /* One event taken as step k + 1; true = the answer is once->reached. The stops: funnel.c. */
-static bool take(struct once *once, unsigned k, uint32_t event, int64_t time)
+static bool take(struct once *once, unsigned k, uint32_t event, const struct sequence_event *entry)
 {
     unsigned modes = once->funnel->modes, before = once->before;
     once->before = k + 1;
@@ -128,6 +130,7 @@ static bool take(struct once *once, unsigned k, uint32_t event, int64_t time)
             (modes & (FUNNEL_STRICT_ORDER | FUNNEL_ALLOW_REENTRY)) == FUNNEL_STRICT_ORDER)
             return true;
         once->gains[0] = (struct gain){true, 0};
+        once->start_row = entry->row;
         if (once->reached < 1)
             once->reached = 1;
         return once->funnel->steps == 1;
@@ -140,7 +143,7 @@ static bool take(struct once *once, unsigned k, uint32_t event, int64_t time)
     if (k > once->reached)
         return once->reached > 0 && (modes & FUNNEL_STRICT_ORDER) != 0;
     if (event != NONE)
-        grow(once, k, event, time);
+        grow(once, k, event, entry->time);
     return once->reached == once->funnel->steps;
 }
 
@@ -153,6 +156,7 @@ static void settle(struct once *once, int64_t time)
             continue;
         once->gains[k].is_new = false;
         once->first[k] = from == 0 ? time : once->first[from - 1];
+        once->first_row[k] = from == 0 ? once->start_row : once->first_row[from - 1];
         if (!once->wants_times)
             continue;
         if (from > 0)
@@ -186,7 +190,7 @@ static bool take_group(struct once *once, const struct sequence_event *events, s
             if ((events[i].steps >> k & 1) == 0)
                 continue;
             bool is_candidate = seen++ < once->counts[k];
-            if (take(once, k, is_candidate ? (uint32_t)i : NONE, events[i].time))
+            if (take(once, k, is_candidate ? (uint32_t)i : NONE, &events[i]))
                 return true;
         }
     }
@@ -207,7 +211,9 @@ unsigned funnel_once_level(const struct funnel *funnel, const struct sequence_ev
         if (done)
             break;
     }
-    if (ret_times != NULL && once.reached > 0)
+    if (ret_times != NULL && once.reached > 0) {
         memcpy(ret_times, scratch->times[once.reached - 1], once.reached * sizeof *ret_times);
+        scratch->first_row = once.first_row[once.reached - 1];
+    }
     return once.reached;
 }

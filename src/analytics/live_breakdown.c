@@ -1,6 +1,6 @@
 /* live_breakdown.c - a number once for each channel, campaign or value of a property.
  *
- * Values are numbered 0 = none, then the most frequent ones, then all others as one, the rest.
+ * Values are numbered 0 = none, then the most frequent ones, last all others as one, the rest.
  * Which are frequent is counted over the events that the question is about, in a pass of its own,
  * and only when there are more than asked for: most questions by channel need none. "values" names
  * them instead; a cell does so, and keeps its meaning when tomorrow another value is frequent. */
@@ -18,7 +18,7 @@ struct live_breakdown {
     const uint32_t *values; /* by the column's code, or by origin */
     struct str *texts;
     uint32_t count; /* of values, none and the rest included */
-    uint32_t rest;  /* how many the last one stands for; 0 = there is no rest */
+    uint32_t rest;  /* how many the last one stands for */
 
     /* While it is made. */
     uint32_t codes;            /* of the column, of the channels or campaigns; 0 = none */
@@ -64,16 +64,30 @@ static void count_each(const struct live_ask *ask, const struct timeline_run *ru
     }
 }
 
-static int frequency_order(const void *a, const void *b)
+/* Is `a` more frequent? Those of one count by their text. */
+static bool is_before(const struct frequency *a, const struct frequency *b)
 {
-    const struct frequency *x = a, *y = b;
-    if (x->events != y->events)
-        return x->events > y->events ? -1 : 1;
-    return str_compare(x->text, y->text);
+    return a->events != b->events ? a->events > b->events : str_compare(a->text, b->text) < 0;
 }
 
-/* The codes 1 … with the most events first, those of the same count by text. */
-static enum status frequencies(struct live_ask *ask, struct frequency **ret_list, struct err *err)
+/* Sorted in when it is among the first `most`: a million values are not sorted for ten. */
+static void frequent_add(struct frequency *list, uint32_t *count, uint32_t most,
+                         const struct frequency *one)
+{
+    uint32_t at = *count;
+    while (at > 0 && is_before(one, &list[at - 1]))
+        at--;
+    if (at == most)
+        return;
+    uint32_t kept = *count < most ? *count : most - 1;
+    memmove(list + at + 1, list + at, (kept - at) * sizeof *list);
+    list[at] = *one;
+    *count = kept + 1;
+}
+
+/* The `most` most frequent codes; how many occur at all. */
+static enum status frequencies(struct live_ask *ask, uint32_t most, struct frequency *ret_list,
+                               uint32_t *ret_count, uint32_t *ret_occur, struct err *err)
 {
     struct live_breakdown *breakdown = ask->breakdown;
     int threads = live_threads(ask);
@@ -84,22 +98,20 @@ static enum status frequencies(struct live_ask *ask, struct frequency **ret_list
     uint64_t read = ask->events_read;
     enum status status = live_pass_all(ask, count_each, counts, sizeof *counts, err);
     ask->events_read = read; /* said once, by the report's own pass */
-    struct frequency *list = mem_zero(codes * sizeof *list);
+    *ret_count = *ret_occur = 0;
     for (uint32_t code = 1; code < codes && status == ST_OK; code++) {
-        list[code - 1].code = code;
-        list[code - 1].text = text_of_code(ask, breakdown, code);
+        struct frequency one = {.code = code};
         for (int t = 0; t < threads; t++)
-            list[code - 1].events += counts[t][code];
+            one.events += counts[t][code];
+        if (one.events == 0)
+            continue;
+        one.text = text_of_code(ask, breakdown, code);
+        ++*ret_occur;
+        frequent_add(ret_list, ret_count, most, &one);
     }
-    if (status == ST_OK)
-        qsort(list, codes - 1, sizeof *list, frequency_order);
     for (int t = 0; t < threads; t++)
         free(counts[t]);
     free(counts);
-    if (status == ST_OK)
-        *ret_list = list;
-    else
-        free(list);
     return status;
 }
 
@@ -189,7 +201,8 @@ static enum status values_frequent(struct live_ask *ask, struct live_breakdown *
                                    yyjson_val *top, struct err *err)
 {
     uint64_t most = top == NULL ? TOP_DEFAULT : yyjson_get_uint(top);
-    struct frequency *list = NULL;
+    struct frequency list[LIVE_TOP_MAX + 1];
+    uint32_t count = 0, occur = 0;
     if ((top != NULL && !yyjson_is_uint(top)) || most < 1 || most > LIVE_TOP_MAX)
         return bad_breakdown(err, "\"top\" must be a whole number from 1");
     if (breakdown->codes - 1 <= most) {
@@ -197,29 +210,28 @@ static enum status values_frequent(struct live_ask *ask, struct live_breakdown *
             value_add(ask, breakdown, code, text_of_code(ask, breakdown, code));
         return ST_OK;
     }
-    enum status status = frequencies(ask, &list, err);
-    for (uint32_t i = 0; status == ST_OK && i < most; i++)
-        if (list[i].events > 0)
-            value_add(ask, breakdown, list[i].code, list[i].text);
-    for (uint32_t i = breakdown->count - 1; status == ST_OK && i < breakdown->codes - 1; i++)
-        breakdown->rest += list[i].events > 0;
-    free(list);
+    enum status status = frequencies(ask, (uint32_t)most, list, &count, &occur, err);
+    for (uint32_t i = 0; status == ST_OK && i < count; i++)
+        value_add(ask, breakdown, list[i].code, list[i].text);
+    breakdown->rest = occur - count;
     return status;
 }
 
-/* Codes to values; origins by way of their channel or campaign. */
+/* Codes to values; origins by way of their channel or campaign. The rest has a number also where it
+ * is empty: the window before may have what this one has not, and a cell's coordinates stay what
+ * they were when a new value appears. */
 static void table_make(struct live_ask *ask, struct live_breakdown *breakdown, bool named)
 {
-    uint32_t known = breakdown->count - 1, left = breakdown->codes - 1;
+    uint32_t others = 0;
+    for (uint32_t code = 1; code < breakdown->codes; code++) {
+        if (breakdown->by_code[code] != 0)
+            continue;
+        breakdown->by_code[code] = breakdown->count;
+        others++;
+    }
     if (named)
-        for (uint32_t code = 1; code < breakdown->codes; code++)
-            breakdown->rest += breakdown->by_code[code] == 0;
-    if (breakdown->rest > 0 && known < left)
-        for (uint32_t code = 1; code < breakdown->codes; code++)
-            if (breakdown->by_code[code] == 0)
-                breakdown->by_code[code] = breakdown->count;
-    if (breakdown->rest > 0)
-        breakdown->count++;
+        breakdown->rest = others;
+    breakdown->count++;
     breakdown->values = breakdown->by_code;
     if (breakdown->column != NULL)
         return;
@@ -306,10 +318,10 @@ uint32_t live_breakdown_values(const struct live_ask *ask)
     return ask->breakdown == NULL ? 1 : ask->breakdown->count;
 }
 
-uint32_t live_breakdown_rest(const struct live_ask *ask, uint32_t value)
+bool live_breakdown_is_rest(const struct live_ask *ask, uint32_t value)
 {
     const struct live_breakdown *breakdown = ask->breakdown;
-    return breakdown != NULL && value > 0 && value == breakdown->count - 1 ? breakdown->rest : 0;
+    return breakdown != NULL && value == breakdown->count - 1;
 }
 
 struct str live_breakdown_text(const struct live_ask *ask, uint32_t value)
@@ -317,20 +329,19 @@ struct str live_breakdown_text(const struct live_ask *ask, uint32_t value)
     const struct live_breakdown *breakdown = ask->breakdown;
     if (breakdown == NULL || value >= breakdown->count)
         return STR("");
-    return live_breakdown_rest(ask, value) > 0 ? STR("other") : breakdown->texts[value];
+    return live_breakdown_is_rest(ask, value) ? STR("other") : breakdown->texts[value];
 }
 
 void live_put_breakdown(const struct live_ask *ask, struct buf *json, uint32_t value)
 {
     if (ask->breakdown == NULL)
         return;
-    uint32_t rest = live_breakdown_rest(ask, value);
     if (value == 0)
         json_put_member_raw(json, "breakdown", STR("null"));
     else
         json_put_member_str(json, "breakdown", live_breakdown_text(ask, value));
-    if (rest == 0)
+    if (!live_breakdown_is_rest(ask, value))
         return;
     json_put_member_bool(json, "other", true);
-    json_put_member_uint(json, "values", rest);
+    json_put_member_uint(json, "values", ask->breakdown->rest);
 }

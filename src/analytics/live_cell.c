@@ -58,7 +58,7 @@ static void put_breakdown(const struct live_ask *ask, struct buf *json, yyjson_v
     json_put_name(json, "values");
     buf_char(json, '[');
     for (uint32_t i = 1; i < live_breakdown_values(ask); i++) {
-        if (live_breakdown_rest(ask, i) > 0)
+        if (live_breakdown_is_rest(ask, i))
             continue;
         json_put_comma(json);
         json_put_str(json, live_breakdown_text(ask, i));

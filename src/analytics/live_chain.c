@@ -138,7 +138,7 @@ static void find_kernel(const struct live_chain *chain, const struct sequence_ev
     for (unsigned k = 0; k < way->level; k++)
         way->times[k] = (uint32_t)times[k];
     for (size_t i = count; way->level > 0 && i-- > 0;)
-        if (events[i].time == times[0] && (events[i].steps & 1) != 0) {
+        if (events[i].row == scratch->first_row) {
             way->first = (uint32_t)i;
             return;
         }

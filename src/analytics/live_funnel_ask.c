@@ -17,7 +17,6 @@
 #include "analytics/live_reach.h"
 
 #define WINDOW_S (INT64_C(7) * 86400)
-#define CODES 65536
 
 enum order { ORDERED, STRICT, UNORDERED };
 static const char *const orders[] = {"ordered", "strict", "unordered", NULL};
@@ -184,8 +183,8 @@ static enum status search_choose(struct live_funnel *funnel, struct err *err)
 /* --- tables ----------------------------------------------------------------------------------- */
 
 /* This event's bit at its code, or at all codes. */
-static void code_add(struct live_funnel *funnel, const struct live_event *event, uint32_t *bits,
-                     uint32_t bit)
+static void code_add(const struct live_ask *ask, struct live_funnel *funnel,
+                     const struct live_event *event, uint32_t *bits, uint32_t bit)
 {
     if (event->code != TIMELINE_NONE) {
         bits[event->code] |= bit;
@@ -193,28 +192,29 @@ static void code_add(struct live_funnel *funnel, const struct live_event *event,
         return;
     }
     funnel->all = true;
-    for (uint32_t code = 0; code < CODES; code++)
+    for (uint32_t code = 0; code < live_codes(ask); code++)
         bits[code] |= bit;
 }
 
 static void tables_make(struct live_ask *ask, struct live_funnel *funnel)
 {
+    uint32_t codes = live_codes(ask);
     sequence_set_init(&funnel->set);
     funnel->all = (funnel->chain.modes & FUNNEL_STRICT_ORDER) != 0;
-    funnel->step_bits = ARENA_ARRAY(ask->arena, uint32_t, CODES);
+    funnel->step_bits = ARENA_ARRAY(ask->arena, uint32_t, codes);
     if (funnel->exclusions_count > 0)
-        funnel->spoil_bits = ARENA_ARRAY(ask->arena, uint32_t, CODES);
+        funnel->spoil_bits = ARENA_ARRAY(ask->arena, uint32_t, codes);
     for (unsigned k = 0; k < funnel->chain.steps; k++) {
-        code_add(funnel, &funnel->steps[k], funnel->step_bits, UINT32_C(1) << k);
+        code_add(ask, funnel, &funnel->steps[k], funnel->step_bits, UINT32_C(1) << k);
         if (funnel->steps[k].filters_count > 0)
             funnel->filtered |= UINT32_C(1) << k;
     }
     for (size_t e = 0; e < funnel->exclusions_count; e++)
-        code_add(funnel, &funnel->exclusions[e].event, funnel->spoil_bits, UINT32_C(1) << e);
+        code_add(ask, funnel, &funnel->exclusions[e].event, funnel->spoil_bits, UINT32_C(1) << e);
     if (funnel->all)
         return;
-    funnel->wanted = ARENA_ARRAY(ask->arena, uint8_t, CODES);
-    for (uint32_t code = 0; code < CODES; code++)
+    funnel->wanted = ARENA_ARRAY(ask->arena, uint8_t, codes);
+    for (uint32_t code = 0; code < codes; code++)
         funnel->wanted[code] = funnel->step_bits[code] != 0 ||
                                (funnel->spoil_bits != NULL && funnel->spoil_bits[code] != 0);
 }

@@ -24,10 +24,10 @@ struct live_funnel {
 
     struct sequence_set set;           /* codes of steps and exclusions */
     bool all;                          /* every event is a candidate */
-    uint32_t *step_bits;               /* [65,536] by code */
+    uint32_t *step_bits;               /* [live_codes] by code */
     uint32_t *spoil_bits;              /* the same: bit e = exclusion e; NULL = none */
     uint32_t filtered, spoil_filtered; /* which of them have conditions */
-    uint8_t *wanted;                   /* [65,536]; NULL = all */
+    uint8_t *wanted;                   /* the same; NULL = all */
 
     /* Of a cell. */
     uint64_t want_step, want_value; /* want_value = values: any */

@@ -157,6 +157,11 @@ uint32_t live_origin_code(const struct live_ask *ask, enum live_kind kind, uint3
 struct str live_origin_text(const struct live_ask *ask, enum live_kind kind, uint32_t code);
 uint32_t live_origin_codes(const struct live_ask *ask, enum live_kind kind);
 
+/* How long a table by code must be. */
+static inline uint32_t live_codes(const struct live_ask *ask)
+{
+    return ask->view->wide_codes ? 65536 : 256;
+}
 /* Does event i of the run meet them? Columns are read on first use. */
 bool live_filters_hold(const struct live_ask *ask, const struct live_filter *filters, size_t count,
                        const struct timeline_run *run, uint32_t i);
@@ -171,8 +176,8 @@ static inline bool live_event_is(const struct live_ask *ask, const struct live_e
 uint32_t live_breakdown_of(const struct live_ask *ask, const struct timeline_run *run, uint32_t i);
 uint32_t live_breakdown_values(const struct live_ask *ask);
 struct str live_breakdown_text(const struct live_ask *ask, uint32_t value);
-/* How many values the rest holds when `value` is the rest, else 0. */
-uint32_t live_breakdown_rest(const struct live_ask *ask, uint32_t value);
+/* Is it the rest: all values without a number of their own? */
+bool live_breakdown_is_rest(const struct live_ask *ask, uint32_t value);
 /* "breakdown": the text, null for none; for the rest also "other": true and "values". Nothing
  * without a breakdown. */
 void live_put_breakdown(const struct live_ask *ask, struct buf *json, uint32_t value);

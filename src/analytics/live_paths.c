@@ -249,8 +249,9 @@ static void paths_each(const struct live_ask *ask, const struct timeline_run *ru
 
 /* --- passes ----------------------------------------------------------------------------------- */
 
-/* The `top` most frequent nodes of a level, those of one count by their number. */
-static void level_rank(struct live_paths *paths, const uint32_t *frequent, uint32_t level)
+/* The `top` most frequent nodes of a level, those of one count by their texts. */
+static void level_rank(const struct live_ask *ask, struct live_paths *paths,
+                       const uint32_t *frequent, uint32_t level)
 {
     uint32_t *rank = paths->rank + (size_t)level * paths->nodes;
     uint32_t *list = paths->ranked + (size_t)level * paths->top, count = 0;
@@ -259,7 +260,9 @@ static void level_rank(struct live_paths *paths, const uint32_t *frequent, uint3
         if (frequent[node] == 0)
             continue;
         uint32_t at = count;
-        while (at > 0 && frequent[list[at - 1]] < frequent[node])
+        while (at > 0 && (frequent[list[at - 1]] < frequent[node] ||
+                          (frequent[list[at - 1]] == frequent[node] &&
+                           live_paths_order(ask, paths, node, list[at - 1]) < 0)))
             at--;
         if (at == paths->top)
             continue;
@@ -291,7 +294,7 @@ static enum status nodes_rank(struct live_ask *ask, struct live_paths *paths, st
     paths->rank = ARENA_ARRAY(ask->arena, uint32_t, cells);
     paths->ranked = ARENA_ARRAY(ask->arena, uint32_t, paths->depth * (paths->top + 1));
     for (uint32_t l = 0; status == ST_OK && l < paths->depth; l++)
-        level_rank(paths, workers[0].frequent + (size_t)l * paths->nodes, l);
+        level_rank(ask, paths, workers[0].frequent + (size_t)l * paths->nodes, l);
     for (int t = 0; t < threads; t++)
         free(workers[t].frequent);
     free(workers);

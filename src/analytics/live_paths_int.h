@@ -42,6 +42,9 @@ struct live_paths {
 };
 
 /* live_paths_put.c */
+/* Two nodes by their texts: numbers are others after a restart. */
+int live_paths_order(const struct live_ask *ask, const struct live_paths *paths, uint32_t a,
+                     uint32_t b);
 MUST_USE enum status live_paths_cell(struct live_ask *ask, struct live_paths *paths,
                                      struct err *err);
 void live_paths_put(const struct live_ask *ask, const struct live_paths *paths,

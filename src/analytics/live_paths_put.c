@@ -20,6 +20,15 @@ static struct str channel_text(const struct live_ask *ask, const struct live_pat
     return channel >= ask->view->channels ? STR("…") : timeline_channel(ask->view, channel);
 }
 
+int live_paths_order(const struct live_ask *ask, const struct live_paths *paths, uint32_t a,
+                     uint32_t b)
+{
+    int order = str_compare(name_of(ask, paths, a), name_of(ask, paths, b));
+    if (order == 0 && paths->cross_channel)
+        order = str_compare(channel_text(ask, paths, a), channel_text(ask, paths, b));
+    return order;
+}
+
 /* The node of a rank: "from": "Order Paid", "from_channel": "app". */
 static void put_node(const struct live_ask *ask, const struct live_paths *paths, uint32_t level,
                      uint32_t rank, const char *member, const char *channel, struct buf *json)

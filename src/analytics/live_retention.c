@@ -22,7 +22,6 @@
 #define PERIODS_DEFAULT 14
 #define PERIODS_MAX 366
 #define CELLS_MAX ((size_t)400000)
-#define CODES 65536
 #define GUESS_BITS 14
 #define HAS_START 1
 #define HAS_RETURN 2
@@ -43,7 +42,7 @@ struct retention_ask {
 
     struct sequence_set set;
     bool all, filtered; /* some event has conditions */
-    uint8_t *bits;      /* [65,536] by code; also what merges keep */
+    uint8_t *bits;      /* [live_codes] by code; also what merges keep */
 
     uint64_t want_cohort, want_period; /* cohort = cohorts: all finished ones; period = columns: the
                                           cohort itself */
@@ -119,7 +118,8 @@ static enum status borders_make(struct live_ask *ask, struct retention_ask *rete
     return err_hint(err, ST_INVALID, "a larger \"unit\", fewer \"periods\" or a shorter window");
 }
 
-static void code_add(struct retention_ask *retention, const struct live_event *event, uint8_t bit)
+static void code_add(const struct live_ask *ask, struct retention_ask *retention,
+                     const struct live_event *event, uint8_t bit)
 {
     if (event->code != TIMELINE_NONE) {
         retention->bits[event->code] |= bit;
@@ -127,7 +127,7 @@ static void code_add(struct retention_ask *retention, const struct live_event *e
         return;
     }
     retention->all = true;
-    for (uint32_t code = 0; code < CODES; code++)
+    for (uint32_t code = 0; code < live_codes(ask); code++)
         retention->bits[code] |= bit;
 }
 
@@ -145,9 +145,9 @@ static enum status events_parse(struct live_ask *ask, struct retention_ask *rete
     retention->filtered =
         ask->filters_count + retention->start.filters_count + retention->back.filters_count > 0;
     sequence_set_init(&retention->set);
-    retention->bits = ARENA_ARRAY(ask->arena, uint8_t, CODES);
-    code_add(retention, &retention->start, HAS_START);
-    code_add(retention, &retention->back, HAS_RETURN);
+    retention->bits = ARENA_ARRAY(ask->arena, uint8_t, live_codes(ask));
+    code_add(ask, retention, &retention->start, HAS_START);
+    code_add(ask, retention, &retention->back, HAS_RETURN);
     return ST_OK;
 }
 

@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 
-#define CODES 65536
 #define RARE_SHARE 64 /* below 1 / this of all events posting lists win */
 
 enum status live_steps_parse(struct live_ask *ask, const char *member, struct live_steps *ret_steps,
@@ -15,8 +14,9 @@ enum status live_steps_parse(struct live_ask *ask, const char *member, struct li
         live_ask_events(ask, member, 1, LIVE_STEPS_MAX, &steps.events, &steps.count, err);
     if (status != ST_OK)
         return status;
+    uint32_t codes = live_codes(ask);
     sequence_set_init(&steps.set);
-    steps.bits = ARENA_ARRAY(ask->arena, uint32_t, CODES);
+    steps.bits = ARENA_ARRAY(ask->arena, uint32_t, codes);
     for (size_t k = 0; k < steps.count; k++) {
         const struct live_event *event = &steps.events[k];
         uint32_t bit = UINT32_C(1) << k;
@@ -28,12 +28,12 @@ enum status live_steps_parse(struct live_ask *ask, const char *member, struct li
             continue;
         }
         steps.all = true;
-        for (uint32_t code = 0; code < CODES; code++)
+        for (uint32_t code = 0; code < codes; code++)
             steps.bits[code] |= bit;
     }
     if (!steps.all) {
-        steps.wanted = ARENA_ARRAY(ask->arena, uint8_t, CODES);
-        for (uint32_t code = 0; code < CODES; code++)
+        steps.wanted = ARENA_ARRAY(ask->arena, uint8_t, codes);
+        for (uint32_t code = 0; code < codes; code++)
             steps.wanted[code] = steps.bits[code] != 0;
     }
     *ret_steps = steps;

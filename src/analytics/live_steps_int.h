@@ -13,8 +13,8 @@ struct live_steps {
     struct sequence_set set; /* their codes */
     bool all;                /* any event may be one of them */
     uint32_t filtered;       /* bit k: step k + 1 has conditions */
-    uint32_t *bits;          /* [65,536] by code: bit k = step k + 1 */
-    uint8_t *wanted;         /* [65,536] for the pass; NULL = all */
+    uint32_t *bits;          /* [live_codes] by code: bit k = step k + 1 */
+    uint8_t *wanted;         /* the same, for the pass; NULL = all */
 };
 
 /* One thread's. */

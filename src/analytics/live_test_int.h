@@ -36,12 +36,16 @@ static inline int64_t at(const char *text)
     return us;
 }
 
-static inline void world_open(struct world *world, const char *zone)
+/* merge_events: of timeline_options; with it views see bases that are half merged. */
+static inline void world_open_merging(struct world *world, const char *zone, uint32_t merge_events)
 {
     struct err err;
     *world = (struct world){.position = 64};
     clock_init_virtual(&world->clock, at("2026-11-24T10:00:00Z"));
-    struct timeline_options options = {.memory_bytes = (size_t)64 << 20, .threads = 1};
+    struct timeline_options options = {.memory_bytes = (size_t)64 << 20,
+                                       .threads = 1,
+                                       .merge_events = merge_events,
+                                       .merge_pages = merge_events > 0};
     struct timeline_stats stats = {0};
     timeline_open(&options, &world->timeline);
     for (timeline_stats(world->timeline, &stats); !stats.ready;) {
@@ -51,6 +55,11 @@ static inline void world_open(struct world *world, const char *zone)
     struct live_options live = {
         .timeline = world->timeline, .clock = &world->clock, .zone = zone, .threads = 2};
     must(live_open(&live, &world->live, &err), &err);
+}
+
+static inline void world_open(struct world *world, const char *zone)
+{
+    world_open_merging(world, zone, 0);
 }
 
 static inline void world_close(struct world *world)

@@ -68,6 +68,7 @@ struct funnel {
 struct funnel_scratch {
     int64_t times[SEQUENCE_STEPS_MAX][SEQUENCE_STEPS_MAX];
     uint32_t candidates[SEQUENCE_STEPS_MAX][SEQUENCE_STEPS_MAX + 1];
+    uint32_t first_row; /* result, with times: the row of the chain's first event */
 };
 
 /* "strict_order,allow_reentry" (also the old "strict"); ST_INVALID names the modes. */

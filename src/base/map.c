@@ -19,6 +19,11 @@ void map_done(struct map *map)
     *map = (struct map){0};
 }
 
+size_t map_bytes(const struct map *map)
+{
+    return map->slots == NULL ? 0 : (map->mask + 1) * sizeof *map->slots;
+}
+
 static size_t probe(const struct map *map, struct hash128 key)
 {
     size_t i = (size_t)key.a & map->mask;

@@ -27,6 +27,8 @@ uint64_t *map_find(const struct map *map, struct hash128 key);
 uint64_t *map_put(struct map *map, struct hash128 key, bool *ret_new);
 /* False if the key was not there. */
 bool map_remove(struct map *map, struct hash128 key);
+/* What its array takes. */
+size_t map_bytes(const struct map *map);
 
 /* A 64-bit number as a key. */
 static inline struct hash128 map_key_u64(uint64_t v)

@@ -29,6 +29,8 @@ struct timeline_options {
     int threads;                 /* of the rebuild; 0 = cores */
     uint32_t merge_events;       /* fed before they are merged into the base, if they are 1/32 of
                                     it; 0 = 65,536 */
+    uint32_t merge_pages;        /* merged before what came meanwhile is taken; 0 = as many as some
+                                    milliseconds allow */
 };
 
 /* Begin to rebuild from the warehouse, in the background. What is fed must lie at or after the

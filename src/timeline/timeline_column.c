@@ -9,7 +9,8 @@
  * shares those, and asks the engine for the rest: only the deltas are new as a rule, and they hold
  * nothing older than a position that is known. After a merge into the base the column is made
  * again. Columns that nobody has open go, the longest unused first, when together they pass an
- * eighth of the timeline's memory. */
+ * eighth of the timeline's memory. A property whose different values alone would pass a quarter of
+ * it (an order's number among 50 million orders) is refused: a column is as large as its values. */
 #include "timeline/timeline_int.h"
 
 #include <stdlib.h>
@@ -19,7 +20,8 @@
 #include "timeline/timeline_extract.h"
 #include "warehouse/warehouse_stream.h"
 
-#define MEMORY_SHARE 8
+#define MEMORY_SHARE 8 /* of the timeline's: unused columns */
+#define VALUES_SHARE 4 /* … the different values of one */
 #define VALUES_MAX (UINT32_MAX - 1)
 
 /* The values of one piece's events. */
@@ -66,6 +68,7 @@ struct making {
     size_t count, capacity;
     uint32_t *codes; /* of the stream's texts, 0 = not asked yet */
     uint32_t codes_count;
+    bool full;
 };
 
 void timeline_columns_init(struct column_cache *cache)
@@ -189,9 +192,16 @@ static void value_place(struct making *making, uint32_t slot, const struct row *
         }
 }
 
+static size_t values_bytes(const struct timeline_column *column)
+{
+    return column->arena.total + column->texts_capacity * sizeof *column->texts +
+           map_bytes(&column->map);
+}
+
 static bool values_take(void *ctx, const struct warehouse_columns *columns)
 {
     struct making *making = ctx;
+    size_t bytes_max = making->column->timeline->options.memory_bytes / VALUES_SHARE;
     uint32_t slots[4096];
     CHECK(columns->count <= sizeof slots / sizeof slots[0]);
     pthread_mutex_lock(&making->slots->mutex);
@@ -203,7 +213,8 @@ static bool values_take(void *ctx, const struct warehouse_columns *columns)
         timeline_row_time(columns->time_us[i], columns->position[i], &wanted);
         value_place(making, slots[i], &wanted, stream_code(making, columns, columns->value[i]));
     }
-    return true;
+    making->full = values_bytes(making->column) > bytes_max;
+    return !making->full;
 }
 
 /* --- vectors ---------------------------------------------------------------------------------- */
@@ -325,6 +336,15 @@ static void base_share(struct timeline_column *older, struct timeline_column *co
     }
 }
 
+static enum status values_too_many(const struct timeline_column *column, struct err *err)
+{
+    err_set(err, ST_TOO_LARGE,
+            "could not read the property \"" STR_FMT "\": it has more than %u different values",
+            STR_ARG(column->property), column->texts_count - 1);
+    return err_hint(err, ST_TOO_LARGE,
+                    "another property, the SQL of \"hezou sql\", or more memory (--timeline-mb)");
+}
+
 static enum status column_make(struct timeline_column *column, const struct snapshot *snapshot,
                                struct timeline_column *older, struct err *err)
 {
@@ -345,12 +365,13 @@ static enum status column_make(struct timeline_column *column, const struct snap
     if (span.position_from < span.position_below)
         status = warehouse_stream_property(timeline->options.warehouse, &span, column->event,
                                            column->property, values_take, &making, err);
+    if (making.full)
+        status = values_too_many(column, err);
     if (status == ST_OK)
         vectors_make(&making);
     free(making.values);
     free(making.codes);
-    column->bytes += sizeof *column + column->vectors_count * 16 + column->arena.total +
-                     column->texts_count * (sizeof *column->texts + 48);
+    column->bytes += sizeof *column + column->vectors_count * 16 + values_bytes(column);
     return status;
 }
 
@@ -438,8 +459,10 @@ void timeline_column_close(const struct timeline_column *column)
 {
     struct timeline_column *own = (struct timeline_column *)(uintptr_t)column;
     struct column_cache *cache = &own->timeline->columns;
+    size_t bytes_max = own->timeline->options.memory_bytes / MEMORY_SHARE;
     pthread_mutex_lock(&cache->mutex);
-    own->refs--;
+    if (--own->refs == 0)
+        columns_shrink(cache, bytes_max);
     pthread_mutex_unlock(&cache->mutex);
 }
 

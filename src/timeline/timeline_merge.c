@@ -145,7 +145,9 @@ bool timeline_base_step(struct timeline *timeline, int64_t us)
         base_begin(timeline);
     us = us < STEP_US ? STEP_US : us > STEP_MAX_US ? STEP_MAX_US : us;
     int64_t end_us = monotonic_us() + us;
-    while (timeline->folded_pages < timeline->slots.pages && monotonic_us() < end_us)
+    uint32_t most = timeline->options.merge_pages, done = 0;
+    while (timeline->folded_pages < timeline->slots.pages && monotonic_us() < end_us &&
+           (most == 0 || done++ < most))
         page_fold(timeline, timeline->folded_pages++);
     if (timeline->folded_pages >= timeline->slots.pages)
         base_end(timeline);

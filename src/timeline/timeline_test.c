@@ -9,8 +9,10 @@ static void world_open(struct world *world, uint64_t seed, uint32_t names, uint3
 {
     *world = (struct world){.names = names, .position = 64};
     rng_init_seed(&world->rng, seed);
-    struct timeline_options options = {
-        .memory_bytes = (size_t)1 << 30, .threads = 2, .merge_events = merge_events};
+    struct timeline_options options = {.memory_bytes = (size_t)1 << 30,
+                                       .threads = 2,
+                                       .merge_events = merge_events,
+                                       .merge_pages = 1};
     timeline_open(&options, &world->timeline);
     wait_ready(world->timeline);
 }

@@ -89,9 +89,38 @@ golden.same('clv: the tenths are everybody', tenths, clv.customers);
 // --- clusters ----------------------------------------------------------------------------------------------------------
 
 const kmeans = await live('kmeans', { ...whole, k: 4 });
-let clustered = 0;
-for (const row of kmeans.rows) clustered += await people(row.cell);
-golden.same('kmeans: the clusters are everybody', clustered, rfm.customers);
+const ids = new Map(); // by customer: the person's number, the cluster
+for (const row of kmeans.rows) {
+  let next = '', count = 0;
+  do {
+    const page = await server.must('GET', `/api/v1/reports/people?limit=1000&cell=${encodeURIComponent(row.cell)}&page=${next}`);
+    for (const { person, identifier } of page.people)
+      ids.set(identifier.slice(identifier.indexOf(':') + 1), { id: BigInt(`0x${person.slice(2)}`), cluster: row.cluster });
+    count += page.people.length;
+    next = page.next ?? '';
+  } while (next !== '');
+  golden.same(`kmeans: cluster ${row.cluster} opens its people`, count, row.customers);
+}
+golden.same('kmeans: the clusters are everybody', ids.size, rfm.customers);
+
+// The same customers as a file, in the order of the persons' numbers: seeds are drawn by row.
+const features = new Map();
+for (const o of orders) {
+  const f = features.get(o.customer) ?? { day: '', orders: 0, micros: 0 };
+  f.day = f.day > o.date.slice(0, 10) ? f.day : o.date.slice(0, 10);
+  f.orders++;
+  f.micros += o.micros;
+  features.set(o.customer, f);
+}
+const in_order = [...features].sort(([a], [b]) => (ids.get(a).id < ids.get(b).id ? -1 : 1));
+const days_before_end = (day) => (Date.parse('2011-12-10T00:00:00Z') - Date.parse(`${day}T00:00:00Z`)) / 86400e3;
+const kmeans_file = report('kmeans', '--input', file('features.csv', 'customer,recency_days,orders,revenue\n' +
+  in_order.map(([c, f]) => `${c},${days_before_end(f.day)},${f.orders},${(f.micros / 1e6).toFixed(6)}\n`).join('')),
+'--features', 'recency_days,orders,revenue', '--log1p', '--standardize', 'zscore', '--k', '4', '--seed', '42', '--each');
+golden.near('kmeans: inertia', kmeans.inertia, kmeans_file.inertia, 1e-9);
+golden.near('kmeans: silhouette', kmeans.silhouette, kmeans_file.silhouette, 1e-9);
+golden.same('kmeans: sizes', kmeans.rows.map((r) => r.customers), kmeans_file.clusters.map((r) => r.size));
+golden.same('kmeans: who is in another cluster', in_order.filter(([c], i) => ids.get(c).cluster !== kmeans_file.rows[i].cluster).length, 0);
 
 // --- cohorts -----------------------------------------------------------------------------------------------------------
 

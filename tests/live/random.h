@@ -6,9 +6,11 @@
 #include "pipeline/pipeline.h"
 
 #define NOW_US INT64_C(1795600000000000) /* 2026-11-25T09:46:40Z */
+#define NOW_S (NOW_US / US_PER_S)
 #define NAMES 5
 #define PLANS 3
-#define CHANNELS 3
+#define CHANNELS 4
+#define CAMPAIGNS 3
 
 extern const char *const names[NAMES], *const plans[PLANS], *const channels[CHANNELS];
 
@@ -32,20 +34,58 @@ struct world {
     struct timeline *timeline;
     struct pipeline *pipeline;
     struct live *live;
-    unsigned sent;
+    unsigned sent, erased;
     uint64_t position; /* after what was sent last */
 };
 void world_open(struct world *world, const char *data);
 void world_close(struct world *world);
 /* `count` more random events through the journal, the cleaning and the identities. */
 void world_send(struct world *world, unsigned count);
+/* Somebody, and all whom they became one with, is erased. */
+void world_erase(struct world *world);
 
-/* --- random_ask.c: a question, and the same in SQL ------------------------------------------- */
+/* --- random_ask.c, random_funnel.c, random_way.c: a question, and the same in SQL ------------- */
 
+/* `sql` gives rows over ev and ev_all: a key, then numbers, each named as in the report. A column
+ * who_NUMBER is a fingerprint of the people behind that number. `sql_before`: the same of the
+ * window before; empty = none. */
 struct question {
     const char *report;
     struct buf json;
-    struct buf sql; /* (key, value) rows over ev and ev_all */
+    struct buf sql, sql_before;
 };
 void question_make(struct question *question);
+
+/* The window of a question. */
+struct window {
+    int64_t from, to, off; /* seconds; off: of the zone, east of UTC */
+    const char *where;     /* SQL; "true" = none */
+};
+/* "from", "to", "zone", "where", with the brace before them. */
+struct window window_make(struct question *question);
+/* The one before, as long. */
+struct window window_before(const struct window *window);
+/* An event of a question: a name or any, sometimes with a condition; its SQL in `sql`. *ret_name is
+ * the name, NULL = any. */
+void event_make(struct buf *json, char sql[96], bool can_be_any, const char **ret_name);
+bool flag_make(struct buf *json, const char *name, uint32_t of);
+void put(struct buf *buf, const char *text);
+/* The people of a group as one number. */
+#define WHO "bit_xor(DISTINCT person) FILTER (person <> 0) %% 1000003" /* of a format */
+
+/* A breakdown: its column ("" = none), how many values have a row of their own. */
+struct breakdown {
+    const char *column;
+    unsigned top;
+};
+struct breakdown breakdown_make(struct question *question, uint32_t of);
+/* ", val AS (…)": the values by frequency among the events that `sql` takes in the window. */
+void breakdown_sql(struct buf *sql, const struct breakdown *breakdown, const struct window *window,
+                   const char *taken);
+/* The value of `column` as the report says it: text, "other" or "". */
+void breakdown_value(struct buf *sql, const struct breakdown *breakdown, const char *column);
+
+void funnel_make(struct question *question);
+void retention_make(struct question *question);
+void paths_make(struct question *question);
 #endif

@@ -1,39 +1,41 @@
-/* random_ask.c - a random question, and what SQL says about the same.
+/* random_ask.c - a random question, and what SQL says about the same: what questions have in
+ * common; trend, lifecycle, stickiness.
  *
- * The SQL knows nothing of the reports: chains of a funnel are ASOF joins (each event to the newest
- * chain of one step less), retention and paths are joins and windows. Its rows are (key, value);
- * random.c reads the same keys out of a report.
+ * The SQL knows nothing of the reports. Its rows are a key and numbers; random_read.c reads the
+ * same keys and numbers out of a report.
  *
- * ev: person, i (place in the person's order), t (seconds), name, channel, plan; ev_all: nobody's
- * too. */
+ * ev: person, i (place in the person's order), t (seconds), name, channel, campaign, plan, n (a
+ * text), amount (a decimal); ev_all: nobody's too. A channel or campaign that is not there is the
+ * empty text, a property NULL. */
 #include "random.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#define STEPS_MAX 4
-#define NOW_S (NOW_US / US_PER_S)
+#define NOVEMBER INT64_C(1793491200)
+#define MONTH_S (30 * INT64_C(86400))
+#define OCTOBER (NOVEMBER - 31 * INT64_C(86400))
 
-struct window {
-    int64_t from, to;  /* seconds */
-    const char *where; /* SQL; "true" = none */
-};
+static const char *const unit_names[] = {"hour", "day", "week", "month"};
 
-static void put(struct buf *buf, const char *text)
+void put(struct buf *buf, const char *text)
 {
     buf_text(buf, text);
 }
 
-/* "from", "to", "where", with the brace before them. */
-static struct window window_make(struct question *question)
+/* --- windows ---------------------------------------------------------------------------------- */
+
+struct window window_make(struct question *question)
 {
-    static const char *const wheres[] = {"[{\"channel\":\"app\"}]",
-                                         "[{\"property\":\"plan\",\"op\":\"=\",\"value\":\"pro\"}]",
-                                         "[{\"property\":\"plan\",\"op\":\"in\",\"value\":[\"pro\","
-                                         "\"team\"]},{\"channel\":\"web\"}]"};
-    static const char *const sql[] = {"channel = 'app'", "plan = 'pro'",
-                                      "plan IN ('pro', 'team') AND channel = 'web'"};
+    static const char *const wheres[] = {
+        "[{\"channel\":\"app\"}]", "[{\"property\":\"plan\",\"op\":\"=\",\"value\":\"pro\"}]",
+        "[{\"property\":\"plan\",\"op\":\"in\",\"value\":[\"pro\",\"team\"]},{\"channel\":\"web\"}"
+        "]",
+        "[{\"property\":\"n\",\"op\":\">\",\"value\":2}]", "[{\"campaign\":\"c1\",\"op\":\"!=\"}]"};
+    static const char *const sql[] = {
+        "channel = 'app'", "plan = 'pro'", "plan IN ('pro', 'team') AND channel = 'web'",
+        "coalesce(TRY_CAST(n AS DOUBLE) > 2, false)", "campaign <> 'c1'"};
     struct window window = {.where = "true"};
     int64_t midnight = NOW_S - NOW_S % 86400;
     int from_day = (int)chance(16), days = 1 + (int)chance(16);
@@ -41,26 +43,48 @@ static struct window window_make(struct question *question)
     window.to = window.from + days * INT64_C(86400);
     if (window.to > midnight + 86400)
         window.to = midnight + 86400;
+    if (chance(8) == 0) {
+        window.from = NOVEMBER;
+        window.to = NOVEMBER + MONTH_S;
+    }
     char from[32], to[32];
     time_t a = window.from, b = window.to - 86400; /* "to" includes its day */
     struct tm parts;
     strftime(from, sizeof from, "%Y-%m-%d", gmtime_r(&a, &parts));
     strftime(to, sizeof to, "%Y-%m-%d", gmtime_r(&b, &parts));
     buf_fmt(&question->json, "{\"from\":\"%s\",\"to\":\"%s\"", from, to);
+    if (chance(3) == 0) {
+        put(&question->json, ",\"zone\":\"Asia/Shanghai\"");
+        window.off = INT64_C(8) * 3600; /* the same days there */
+        window.from -= window.off;
+        window.to -= window.off;
+    }
     if (chance(4) == 0) {
-        uint32_t which = chance(3);
+        uint32_t which = chance(5);
         buf_fmt(&question->json, ",\"where\":%s", wheres[which]);
         window.where = sql[which];
     }
     return window;
 }
 
-/* An event of a question: a name or any, sometimes with a condition; its SQL in `sql`. */
-static void event_make(struct buf *json, char sql[96], bool can_be_any)
+struct window window_before(const struct window *window)
+{
+    struct window before = *window;
+    before.to = window->from;
+    before.from = window->from - (window->to - window->from);
+    if (window->from + window->off == NOVEMBER && window->to - window->from == MONTH_S)
+        before.from = OCTOBER - window->off; /* a whole month */
+    return before;
+}
+
+/* --- events and values ------------------------------------------------------------------------ */
+
+void event_make(struct buf *json, char sql[96], bool can_be_any, const char **ret_name)
 {
     uint32_t name = chance(can_be_any ? NAMES + 1 : NAMES);
     const char *text = name == NAMES ? "*" : names[name];
     char base[48] = "true";
+    *ret_name = name == NAMES ? NULL : text;
     if (name < NAMES)
         snprintf(base, sizeof base, "name = '%s'", text);
     if (chance(5) != 0) {
@@ -72,11 +96,11 @@ static void event_make(struct buf *json, char sql[96], bool can_be_any)
             json,
             "{\"event\":\"%s\",\"where\":[{\"property\":\"plan\",\"op\":\"=\",\"value\":\"%s\"}]}",
             text, plan);
-        snprintf(sql, 96, "%s AND plan = '%s'", base, plan);
+        snprintf(sql, 96, "%s AND coalesce(plan = '%s', false)", base, plan);
     }
 }
 
-static bool flag_make(struct buf *json, const char *name, uint32_t of)
+bool flag_make(struct buf *json, const char *name, uint32_t of)
 {
     if (chance(of) != 0)
         return false;
@@ -84,327 +108,232 @@ static bool flag_make(struct buf *json, const char *name, uint32_t of)
     return true;
 }
 
-/* --- funnel ----------------------------------------------------------------------------------- */
+struct breakdown breakdown_make(struct question *question, uint32_t of)
+{
+    static const char *const columns[] = {"channel", "campaign", "plan", "n"};
+    struct breakdown breakdown = {.column = ""};
+    if (chance(of) != 0)
+        return breakdown;
+    uint32_t which = chance(4);
+    breakdown.column = columns[which];
+    breakdown.top = chance(3) == 0 ? 10 : 1 + chance(CHANNELS);
+    buf_fmt(&question->json,
+            which < 2 ? ",\"breakdown\":{\"by\":\"%s\""
+                      : ",\"breakdown\":{\"by\":\"property\",\"property\":\"%s\"",
+            breakdown.column);
+    if (breakdown.top != 10)
+        buf_fmt(&question->json, ",\"top\":%u", breakdown.top);
+    put(&question->json, "}");
+    return breakdown;
+}
 
-struct asked_funnel {
-    struct window window;
-    unsigned steps;
-    char conditions[STEPS_MAX][96];
-    int64_t seconds, gaps[STEPS_MAX]; /* -1 = none */
-    char spoil[96];
-    unsigned after, before; /* 0 = nothing spoils */
-    bool once, increase, hold, by_channel, closed, any_order;
+void breakdown_sql(struct buf *sql, const struct breakdown *breakdown, const struct window *window,
+                   const char *taken)
+{
+    const char *column = breakdown->column;
+    if (column[0] != '\0')
+        buf_fmt(sql,
+                ", val AS (SELECT %s AS c FROM ev_all WHERE %s <> '' AND (%s) AND (%s) AND t >= "
+                "%lld AND t < %lld GROUP BY c ORDER BY count(*) DESC, c LIMIT %u), "
+                "known AS (SELECT count(DISTINCT %s) AS n FROM ev_all WHERE %s <> '')",
+                column, column, taken, window->where, (long long)window->from,
+                (long long)window->to, breakdown->top, column, column);
+}
+
+void breakdown_value(struct buf *sql, const struct breakdown *breakdown, const char *column)
+{
+    if (breakdown->column[0] == '\0')
+        put(sql, "''");
+    else
+        buf_fmt(sql,
+                "CASE WHEN coalesce(%s, '') = '' THEN '' WHEN %s IN (FROM val) OR (SELECT n FROM "
+                "known) <= %u THEN %s ELSE 'other' END",
+                column, column, breakdown->top, column);
+}
+
+/* --- trend ------------------------------------------------------------------------------------ */
+
+struct asked_trend {
+    struct window now;
+    struct breakdown breakdown;
+    unsigned unit, events;
+    const char *texts[2]; /* of the events, as the report says them; "" when it does not */
+    char conditions[2][96], taken[200];
+    const char *number; /* SQL; NULL = none */
+    bool has_quantiles;
 };
 
-static void funnel_members(struct question *question, struct asked_funnel *asked)
+static void trend_events(struct question *question, struct asked_trend *asked)
 {
-    static const int windows[] = {0, 20, 600, 7200, 86400, 3 * 86400, 8 * 86400};
-    struct buf *json = &question->json;
-    asked->seconds = windows[chance(7)];
-    buf_fmt(json, ",\"window\":%d", (int)asked->seconds);
-    asked->hold = chance(5) == 0;
-    if (asked->hold)
-        put(json, ",\"hold\":\"plan\"");
-    asked->by_channel = chance(3) == 0;
-    if (asked->by_channel)
-        put(json, ",\"breakdown\":{\"by\":\"channel\"}");
-    asked->closed = flag_make(json, "closed", 4);
-    for (unsigned k = 0; k < STEPS_MAX; k++)
-        asked->gaps[k] = -1;
-    asked->once = true;
-    if (asked->any_order) {
-        put(json, ",\"order\":\"unordered\"");
-        return;
-    }
-    asked->increase = chance(4) == 0;
-    if (asked->increase)
-        put(json, ",\"modes\":\"strict_increase\"");
-    asked->once = chance(4) != 0;
-    if (!asked->once)
-        put(json, ",\"once\":false");
-    if (asked->steps > 1 && chance(4) == 0) {
-        put(json, ",\"step_windows\":[");
-        for (unsigned k = 1; k < asked->steps; k++) {
-            asked->gaps[k] = chance(2) == 0 ? -1 : windows[1 + chance(5)];
-            buf_fmt(json, k == 1 ? "" : ",");
-            if (asked->gaps[k] < 0)
-                put(json, "null");
-            else
-                buf_fmt(json, "\"%ds\"", (int)asked->gaps[k]);
+    const char *name = NULL;
+    bool any = false;
+    size_t n = 0;
+    asked->events = chance(4) == 0 ? 2 : 1;
+    put(&question->json, asked->events == 2 ? ",\"events\":[" : ",\"event\":");
+    for (unsigned e = 0; e < asked->events; e++) {
+        put(&question->json, e == 0 ? "" : ",");
+        if (e == 0) {
+            event_make(&question->json, asked->conditions[0], asked->events == 1, &name);
+        } else { /* another one */
+            const char *other = names[chance(NAMES)];
+            name = other == name ? NULL : other;
+            buf_fmt(&question->json, "\"%s\"", name == NULL ? "*" : name);
+            snprintf(asked->conditions[e], sizeof asked->conditions[e],
+                     name == NULL ? "true" : "name = '%s'", name);
         }
-        put(json, "]");
+        asked->texts[e] = asked->events == 1 ? "" : name == NULL ? "*" : name;
+        any = any || name == NULL;
+        n += (size_t)snprintf(asked->taken + n, sizeof asked->taken - n, "%sname = '%s'",
+                              e == 0 ? "" : " OR ", name == NULL ? "" : name);
     }
-    if (asked->steps > 1 && chance(4) == 0) {
-        asked->after = 1 + chance(asked->steps - 1);
-        asked->before = asked->after + 1 + chance(asked->steps - asked->after);
-        put(json, ",\"exclusions\":[{\"event\":");
-        event_make(json, asked->spoil, false);
-        buf_fmt(json, ",\"after\":%u,\"before\":%u}]", asked->after, asked->before);
-    }
-}
-
-/* Chains of k + 1 steps: every such event, joined to the newest chain of one step less. */
-static void chain_sql(struct buf *sql, const struct asked_funnel *asked, unsigned k)
-{
-    if (k == 0) {
-        buf_fmt(sql,
-                ", c0 AS (SELECT person, h, i, t AS first, t AS last, i AS first_i, channel AS ch, "
-                "[t] AS times FROM e WHERE %s AND t < %lld)",
-                asked->conditions[0], (long long)asked->window.to);
-        return;
-    }
-    buf_fmt(sql,
-            ", c%u AS (SELECT e.person, e.h, e.i, c.first, e.t AS last, c.first_i, c.ch, "
-            "list_append(c.times, e.t) AS times FROM (SELECT * FROM e WHERE %s) AS e "
-            "ASOF JOIN c%u AS c ON e.person = c.person AND e.h = c.h AND e.i %s c.i "
-            "WHERE e.t - c.first <= %lld",
-            k, asked->conditions[k], k - 1, asked->once ? ">" : ">=", (long long)asked->seconds);
-    if (asked->gaps[k] >= 0)
-        buf_fmt(sql, " AND e.t - c.last <= %lld", (long long)asked->gaps[k]);
-    if (asked->increase)
-        put(sql, " AND e.t > c.last");
-    if (asked->after > 0 && k >= asked->after && k < asked->before)
-        buf_fmt(sql,
-                " AND NOT EXISTS (SELECT 1 FROM e AS x WHERE x.person = e.person AND x.h = e.h AND "
-                "x.i > c.i AND x.i <= e.i AND (%s))",
-                asked->spoil);
-    put(sql, ")");
-}
-
-static void ordered_sql(struct buf *sql, const struct asked_funnel *asked)
-{
-    for (unsigned k = 0; k < asked->steps; k++)
-        chain_sql(sql, asked, k);
-    put(sql, ", best AS (");
-    for (unsigned k = 0; k < asked->steps; k++) /* a whole chain ends the search */
-        buf_fmt(
-            sql,
-            "%sSELECT person, h, %u AS level, %s({'first_i': first_i, 'ch': ch, 'times': times}, "
-            "i) AS c FROM c%u GROUP BY person, h",
-            k == 0 ? "" : " UNION ALL ", k + 1, k + 1 == asked->steps ? "arg_min" : "arg_max", k);
-    put(sql,
-        "), way AS (SELECT DISTINCT ON (person) person, level, c.ch AS ch, c.times AS times FROM "
-        "best ORDER BY person, level DESC, c.first_i DESC)");
-}
-
-/* Windows that begin at an event; of a level the newest one, a whole one ends the search. */
-static void any_order_sql(struct buf *sql, const struct asked_funnel *asked)
-{
-    put(sql, ", s AS (");
-    for (unsigned k = 0; k < asked->steps; k++)
-        buf_fmt(sql, "%sSELECT person, h, i, t, channel, %u AS k FROM e WHERE %s",
-                k == 0 ? "" : " UNION ALL ", k, asked->conditions[k]);
-    buf_fmt(
-        sql,
-        "), w AS (SELECT a.person, a.h, a.i, any_value(a.channel) AS ch, count(DISTINCT b.k) AS "
-        "level FROM s AS a JOIN s AS b ON a.person = b.person AND a.h = b.h AND b.i >= a.i AND "
-        "b.t - a.t <= %lld WHERE a.t < %lld GROUP BY ALL), "
-        "best AS (SELECT DISTINCT ON (person, h) person, h, level, i, ch FROM w ORDER BY person, "
-        "h, level DESC, CASE WHEN level = %u THEN i ELSE -i END), "
-        "way AS (SELECT DISTINCT ON (person) person, level, ch, NULL::BIGINT[] AS times FROM best "
-        "ORDER BY person, level DESC, i DESC)",
-        (long long)asked->seconds, (long long)asked->window.to, asked->steps);
-}
-
-static void funnel_make(struct question *question)
-{
-    struct asked_funnel asked = {.steps = 1 + chance(STEPS_MAX)};
-    struct buf *json = &question->json, *sql = &question->sql;
-    question->report = "funnel";
-    asked.window = window_make(question);
-    asked.any_order = chance(6) == 0;
-    put(json, ",\"steps\":[");
-    for (unsigned k = 0; k < asked.steps; k++) {
-        put(json, k == 0 ? "" : ",");
-        if (asked.any_order) { /* of different events */
-            buf_fmt(json, "\"%s\"", names[k]);
-            snprintf(asked.conditions[k], sizeof asked.conditions[k], "name = '%s'", names[k]);
-        } else {
-            event_make(json, asked.conditions[k], chance(6) == 0);
-        }
-    }
-    put(json, "]");
-    funnel_members(question, &asked);
-    put(json, "}");
-    int64_t end = asked.window.to + (asked.closed ? 0 : asked.seconds);
-    buf_fmt(sql, "WITH e AS (SELECT *, %s AS h FROM ev WHERE %s AND %s AND t >= %lld AND t < %lld)",
-            asked.hold ? "plan" : "''", asked.window.where,
-            asked.hold ? "plan IS NOT NULL" : "true", (long long)asked.window.from, (long long)end);
-    if (asked.any_order)
-        any_order_sql(sql, &asked);
-    else
-        ordered_sql(sql, &asked);
-    const char *value = asked.by_channel ? "ch" : "''";
-    buf_fmt(
-        sql,
-        ", r AS (SELECT %s AS v, k, times, level FROM way, range(1, %u) AS q(k) WHERE level >= k) "
-        "SELECT v || '|' || k || '|people', count(*)::DOUBLE FROM r GROUP BY v, k",
-        value, asked.steps + 1);
-    if (!asked.any_order)
-        put(sql,
-            " UNION ALL SELECT v || '|' || k || '|mean_seconds', avg(times[k] - times[k - 1]) FROM "
-            "r WHERE k > 1 GROUP BY v, k UNION ALL SELECT v || '|' || k || '|median_seconds', "
-            "quantile_cont(times[k] - times[k - 1], 0.5) FROM r WHERE k > 1 GROUP BY v, k UNION "
-            "ALL "
-            "SELECT v || '|' || k || '|p90_seconds', quantile_cont(times[k] - times[k - 1], 0.9) "
-            "FROM r WHERE k > 1 GROUP BY v, k");
-}
-
-/* --- retention -------------------------------------------------------------------------------- */
-
-static void retention_make(struct question *question)
-{
-    static const char *const units[] = {"day", "week", "month"};
-    struct buf *json = &question->json, *sql = &question->sql;
-    char start[96], back[96];
-    question->report = "retention";
-    struct window window = window_make(question);
-    const char *unit = units[chance(4) == 0 ? 1 + chance(2) : 0];
-    unsigned periods = 1 + chance(12);
-    long long off = chance(2) == 0 ? 0 : 8 * 3600;
-    if (off != 0)
-        put(json, ",\"zone\":\"Asia/Shanghai\"");
-    put(json, ",\"start\":");
-    event_make(json, start, true);
-    put(json, ",\"return\":");
-    event_make(json, back, true);
-    bool any = chance(2) == 0;
-    buf_fmt(json, ",\"unit\":\"%s\",\"periods\":%u,\"cohort\":\"%s\"", unit, periods,
-            any ? "any" : "first");
-    bool unbounded = flag_make(json, "unbounded", 3), closed = flag_make(json, "closed", 4);
-    put(json, "}");
-    long long from = window.from - off, to = window.to - off; /* the same days there */
-    buf_fmt(
-        sql,
-        "WITH e AS (SELECT *, date_trunc('%s', make_timestamp((t + %lld) * 1000000)) AS d FROM ev "
-        "WHERE %s), ",
-        unit, off, window.where);
+    put(&question->json, asked->events == 2 ? "]" : "");
     if (any)
-        buf_fmt(sql,
-                "s AS (SELECT person, d, min(i) AS i FROM e WHERE %s AND t >= %lld AND t < %lld "
-                "GROUP BY "
-                "person, d), ",
-                start, from, to);
-    else
-        buf_fmt(
-            sql,
-            "s AS (SELECT person, arg_min(d, i) AS d, min(i) AS i FROM e WHERE %s GROUP BY person "
-            "HAVING arg_min(t, i) >= %lld AND arg_min(t, i) < %lld), ",
-            start, from, to);
-    buf_fmt(
-        sql,
-        "r AS (SELECT s.person, s.d, date_diff('%s', s.d, e.d) AS k FROM s JOIN e ON e.person = "
-        "s.person AND e.i > s.i WHERE (%s)%s",
-        unit, back, closed ? "" : ")");
-    if (closed)
-        buf_fmt(sql, " AND t < %lld)", to);
-    if (unbounded)
-        buf_fmt(
-            sql,
-            ", u AS (SELECT person, d, q.k FROM (SELECT person, d, max(k) AS last FROM r GROUP BY "
-            "person, d), range(0, %u) AS q(k) WHERE q.k <= last)",
-            periods + 1);
-    buf_fmt(
-        sql,
-        " SELECT strftime(d, '%%Y-%%m-%%d') || '|' || k, count(DISTINCT person)::DOUBLE FROM %s "
-        "WHERE k <= %u GROUP BY d, k UNION ALL SELECT strftime(d, '%%Y-%%m-%%d') || '|people', "
-        "count(*)::DOUBLE FROM s GROUP BY d",
-        unbounded ? "u" : "r", periods);
+        snprintf(asked->taken, sizeof asked->taken, "true");
 }
 
-/* --- paths ------------------------------------------------------------------------------------ */
-
-static void paths_make(struct question *question)
+static void trend_numbers(struct question *question, struct asked_trend *asked)
 {
-    static const int gaps[] = {20, 600, 1800, 86400};
-    struct buf *json = &question->json, *sql = &question->sql;
-    char anchor[96] = "true";
-    question->report = "paths";
-    struct window window = window_make(question);
-    unsigned depth = 2 + chance(6), kind = chance(3);
-    int gap = gaps[chance(4)];
-    buf_fmt(json, ",\"depth\":%u,\"gap\":%d,\"top\":50", depth, gap);
-    bool cross = flag_make(json, "cross_channel", 3), collapse = chance(3) != 0;
-    if (!collapse)
-        put(json, ",\"collapse\":false");
-    if (kind > 0) {
-        buf_fmt(json, ",\"%s\":", kind == 1 ? "start" : "end");
-        event_make(json, anchor, false);
-    }
-    put(json, "}");
-    buf_fmt(
-        sql,
-        "WITH e AS (SELECT person, i, t, %s AS node, (%s) AS a, lag(t) OVER o AS was FROM ev WHERE "
-        "name <> '' AND "
-        "%s AND t >= %lld AND t < %lld WINDOW o AS (PARTITION BY person ORDER BY i)), "
-        "g AS (SELECT *, sum((was IS NULL OR t - was > %d)::INT) OVER (PARTITION BY person ORDER "
-        "BY "
-        "i) AS s FROM e), "
-        "h AS (SELECT *, min(i) FILTER (WHERE a) OVER (PARTITION BY person, s) AS x FROM g), "
-        "n AS (SELECT *, lag(node) OVER (PARTITION BY person, s ORDER BY i) AS before FROM h WHERE "
-        "%s), "
-        "l AS (SELECT *, row_number() OVER (PARTITION BY person, s ORDER BY i%s) AS l FROM n WHERE "
-        "%s), "
-        "m AS (SELECT *, lead(node) OVER (PARTITION BY person, s ORDER BY l) AS next FROM l WHERE "
-        "l "
-        "<= %u) "
-        "SELECT l || '|' || node || '|' || coalesce(next, '') || '|paths', count(*)::DOUBLE FROM m "
-        "WHERE l < %u GROUP BY l, node, next UNION ALL "
-        "SELECT l || '|' || node || '|' || coalesce(next, '') || '|people', count(DISTINCT "
-        "person)::DOUBLE FROM m WHERE l < %u GROUP BY l, node, next",
-        cross ? "name || '/' || channel" : "name", anchor, window.where, (long long)window.from,
-        (long long)window.to, gap, kind == 2 ? "i <= x" : "i >= x", kind == 2 ? " DESC" : "",
-        collapse ? "before IS NULL OR before <> node" : "true", depth, depth, depth);
+    static const char *const measures[] = {"count", "people", "sum", "mean", "p50", "p90", "p99"};
+    unsigned measure = chance(7);
+    bool property = chance(3) == 0;
+    buf_fmt(&question->json, ",\"measure\":\"%s\"%s", measures[measure],
+            property ? ",\"property\":\"n\"" : "");
+    asked->number = property ? "TRY_CAST(n AS DECIMAL(18,6))" : measure >= 2 ? "amount" : NULL;
+    asked->has_quantiles = measure >= 4;
 }
 
-/* --- trend, lifecycle ------------------------------------------------------------------------- */
+/* Periods are matched by their place in the window: p, from 0. */
+static void trend_sql(struct buf *sql, const struct asked_trend *asked, const struct window *window,
+                      const char *prefix)
+{
+    static const char *const steps[] = {"to_hours", "to_days", "7 * to_days", "to_months"};
+    const char *unit = unit_names[asked->unit];
+    long long off = asked->now.off, from = asked->now.from + off, last = asked->now.to - 1 + off;
+    put(sql, "WITH e AS (");
+    for (unsigned e = 0; e < asked->events; e++)
+        buf_fmt(
+            sql,
+            "%sSELECT *, '%s' AS event, date_diff('%s', date_trunc('%s', make_timestamp(%lld000000"
+            ")), date_trunc('%s', make_timestamp((t + %lld) * 1000000))) AS p FROM "
+            "ev_all WHERE (%s) AND (%s) AND t >= %lld AND t < %lld",
+            e == 0 ? "" : " UNION ALL ", asked->texts[e], unit, unit, (long long)window->from + off,
+            unit, off, asked->conditions[e], window->where, (long long)window->from,
+            (long long)window->to);
+    put(sql, ")");
+    breakdown_sql(sql, &asked->breakdown, &asked->now, asked->taken);
+    put(sql, ", f AS (SELECT *, ");
+    breakdown_value(sql, &asked->breakdown, asked->breakdown.column);
+    buf_fmt(sql,
+            " AS v, %s AS x FROM e) SELECT CASE WHEN grouping(p) = 1 THEN 'total' ELSE "
+            "strftime(date_trunc('%s', make_timestamp(%lld000000)) + %s(p::INT), '%s') END || "
+            "'|' || event || '|' || v AS key, count(*) AS %scount, count(DISTINCT person) FILTER "
+            "(person <> 0) AS %speople, " WHO " AS who_%speople",
+            asked->number == NULL ? "NULL" : asked->number, unit, from, steps[asked->unit],
+            asked->unit == 0 ? "%Y-%m-%dT%H:%M" : "%Y-%m-%d", prefix, prefix, prefix);
+    if (asked->number != NULL)
+        buf_fmt(sql, ", sum(x)::DOUBLE AS %ssum, sum(x)::DOUBLE / count(x) AS %smean", prefix,
+                prefix);
+    if (asked->has_quantiles)
+        buf_fmt(sql,
+                ", quantile_cont(x::DOUBLE, 0.5) AS %sp50, quantile_cont(x::DOUBLE, 0.9) AS %sp90, "
+                "quantile_cont(x::DOUBLE, 0.99) AS %sp99",
+                prefix, prefix, prefix);
+    buf_fmt(sql,
+            " FROM f GROUP BY GROUPING SETS ((event, v, p), (event, v)) HAVING grouping(p) = 1 OR "
+            "p <= date_diff('%s', date_trunc('%s', make_timestamp(%lld000000)), "
+            "date_trunc('%s', make_timestamp(%lld000000)))",
+            unit, unit, from, unit, last);
+}
 
 static void trend_make(struct question *question)
 {
-    static const char *const units[] = {"hour", "day", "week", "month"};
-    struct buf *json = &question->json, *sql = &question->sql;
-    char event[96];
+    struct asked_trend asked = {0};
     question->report = "trend";
-    struct window window = window_make(question);
-    const char *unit = units[chance(4)];
-    bool by_channel = chance(2) == 0;
-    put(json, ",\"event\":");
-    event_make(json, event, true);
-    buf_fmt(json, ",\"unit\":\"%s\"%s}", unit,
-            by_channel ? ",\"breakdown\":{\"by\":\"channel\"}" : "");
-    const char *format = strcmp(unit, "hour") == 0 ? "%Y-%m-%dT%H:%M" : "%Y-%m-%d";
-    buf_fmt(
-        sql,
-        "WITH e AS (SELECT person, strftime(date_trunc('%s', make_timestamp(t * 1000000)), '%s') "
-        "|| "
-        "'|' || %s AS k FROM ev_all WHERE %s AND %s AND t >= %lld AND t < %lld) "
-        "SELECT k || '|count', count(*)::DOUBLE FROM e GROUP BY k UNION ALL SELECT k || '|people', "
-        "count(DISTINCT person) FILTER (WHERE person <> 0)::DOUBLE FROM e GROUP BY k",
-        unit, format, by_channel ? "coalesce(channel, '')" : "''", event, window.where,
-        (long long)window.from, (long long)window.to);
+    asked.now = window_make(question);
+    asked.unit = chance(4);
+    trend_events(question, &asked);
+    trend_numbers(question, &asked);
+    buf_fmt(&question->json, ",\"unit\":\"%s\"", unit_names[asked.unit]);
+    asked.breakdown = breakdown_make(question, 2);
+    if (chance(3) == 0) {
+        struct window before = window_before(&asked.now);
+        put(&question->json, ",\"compare\":\"previous\"");
+        trend_sql(&question->sql_before, &asked, &before, "previous_");
+    }
+    put(&question->json, "}");
+    trend_sql(&question->sql, &asked, &asked.now, "");
 }
+
+/* --- lifecycle, stickiness -------------------------------------------------------------------- */
 
 static void lifecycle_make(struct question *question)
 {
     struct buf *json = &question->json, *sql = &question->sql;
     char event[96];
+    const char *name;
     question->report = "lifecycle";
     struct window window = window_make(question);
+    const char *unit = unit_names[chance(3) == 0 ? 2 + chance(2) : 1];
     put(json, ",\"event\":");
-    event_make(json, event, true);
-    put(json, ",\"unit\":\"day\"}");
+    event_make(json, event, true, &name);
+    buf_fmt(json, ",\"unit\":\"%s\"}", unit);
     buf_fmt(
         sql,
-        "WITH a AS (SELECT DISTINCT person, t // 86400 AS d FROM ev WHERE %s AND %s AND t < %lld), "
+        "WITH a AS (SELECT DISTINCT person, date_trunc('%s', make_timestamp((t + %lld) * 1000000)) "
+        "AS d FROM ev WHERE (%s) AND (%s) AND t < %lld), "
         "b AS (SELECT *, lag(d) OVER (PARTITION BY person ORDER BY d) AS was, lead(d) OVER "
         "(PARTITION BY person ORDER BY d) AS after FROM a), "
-        "c AS (SELECT d, CASE WHEN was IS NULL THEN 'new' WHEN was = d - 1 THEN 'returning' ELSE "
-        "'resurrecting' END AS s FROM b UNION ALL SELECT d + 1, 'dormant' FROM b WHERE after IS "
-        "NULL "
-        "OR after > d + 1) "
-        "SELECT strftime(make_timestamp(d * 86400000000), '%%Y-%%m-%%d') || '|' || s, "
-        "count(*)::DOUBLE FROM c WHERE d * 86400 >= %lld AND d * 86400 < %lld GROUP BY d, s",
-        event, window.where, (long long)window.to, (long long)window.from, (long long)window.to);
+        "c AS (SELECT person, d, CASE WHEN was IS NULL THEN 'new' WHEN was = d - INTERVAL 1 %s "
+        "THEN 'returning' ELSE 'resurrecting' END AS s FROM b UNION ALL SELECT person, d + "
+        "INTERVAL 1 %s, 'dormant' FROM b WHERE after IS NULL OR after > d + INTERVAL 1 %s) "
+        "SELECT strftime(d, '%%Y-%%m-%%d') AS key, count(*) FILTER (s <> 'dormant') AS active, "
+        "bit_xor(person) FILTER (s <> 'dormant') %% 1000003 AS who_active",
+        unit, (long long)window.off, event, window.where, (long long)window.to, unit, unit, unit);
+    static const char *const states[] = {"new", "returning", "resurrecting", "dormant"};
+    for (size_t i = 0; i < 4; i++)
+        buf_fmt(sql,
+                ", count(*) FILTER (s = '%s') AS %s, bit_xor(person) FILTER (s = '%s') %% 1000003 "
+                "AS who_%s",
+                states[i], states[i], states[i], states[i]);
+    buf_fmt(sql,
+            " FROM c WHERE d >= date_trunc('%s', make_timestamp(%lld000000)) AND d < "
+            "make_timestamp(%lld000000) GROUP BY d",
+            unit, (long long)(window.from + window.off), (long long)(window.to + window.off));
+}
+
+/* d: days since 1970 in the zone; the window's are from … to - 1. */
+static void stickiness_make(struct question *question)
+{
+    static const char *const spans[] = {"dau", "wau", "mau"};
+    static const int lengths[] = {1, 7, 30};
+    struct buf *json = &question->json, *sql = &question->sql;
+    char event[96];
+    const char *name;
+    question->report = "stickiness";
+    struct window window = window_make(question);
+    long long from = (window.from + window.off) / 86400, to = (window.to + window.off) / 86400;
+    put(json, ",\"event\":");
+    event_make(json, event, true, &name);
+    put(json, "}");
+    buf_fmt(sql,
+            "WITH a AS MATERIALIZED (SELECT DISTINCT person, (t + %lld) // 86400 AS d FROM ev "
+            "WHERE (%s) AND (%s) AND d > %lld AND d < %lld), "
+            "c AS MATERIALIZED (SELECT person, count(*) AS n FROM a WHERE d >= %lld GROUP BY "
+            "person) "
+            "SELECT q.n::VARCHAR AS key, count(*) FILTER (c.n = q.n) AS people, "
+            "bit_xor(person) FILTER (c.n = q.n) %% 1000003 AS who_people, count(*) FILTER "
+            "(c.n >= q.n) AS at_least FROM c, range(1, %lld) AS q(n) GROUP BY q.n "
+            "UNION ALL BY NAME SELECT 'root' AS key, count(*) AS people, avg(n) AS "
+            "average_days FROM c "
+            "UNION ALL BY NAME SELECT strftime(make_timestamp(q.d * 86400000000), '%%Y-%%m-%%d') "
+            "AS key",
+            (long long)window.off, event, window.where, from - 30, to, from, to - from + 1);
+    for (size_t i = 0; i < 3; i++)
+        buf_fmt(sql,
+                ", count(DISTINCT person) FILTER (a.d > q.d - %d) AS %s, bit_xor(DISTINCT person) "
+                "FILTER (a.d > q.d - %d) %% 1000003 AS who_%s",
+                lengths[i], spans[i], lengths[i], spans[i]);
+    buf_fmt(sql, " FROM a, range(%lld, %lld) AS q(d) WHERE a.d <= q.d GROUP BY q.d", from, to);
 }
 
 void question_make(struct question *question)
@@ -412,14 +341,17 @@ void question_make(struct question *question)
     uint32_t kind = chance(20);
     buf_reset(&question->json);
     buf_reset(&question->sql);
-    if (kind < 10)
+    buf_reset(&question->sql_before);
+    if (kind < 9)
         funnel_make(question);
-    else if (kind < 13)
+    else if (kind < 11)
         retention_make(question);
-    else if (kind < 16)
+    else if (kind < 14)
         paths_make(question);
-    else if (kind < 18)
+    else if (kind < 17)
         trend_make(question);
-    else
+    else if (kind < 18)
         lifecycle_make(question);
+    else
+        stickiness_make(question);
 }

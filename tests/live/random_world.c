@@ -5,14 +5,15 @@
 #include <stdio.h>
 
 #include "base/check.h"
+#include "base/json.h"
 
 #define USERS 14
 #define DEVICES 24
-#define DAYS 20
+#define DAYS 40
 
 const char *const names[NAMES] = {"visit", "view", "cart", "order", "help"};
 const char *const plans[PLANS] = {"free", "pro", "team"};
-const char *const channels[CHANNELS] = {"web", "app", "pos"};
+const char *const channels[CHANNELS] = {"web", "app", "pos", "mini"};
 
 void must(enum status status, const struct err *err)
 {
@@ -120,22 +121,48 @@ static void identify(struct event *event, char user[16], char device[16])
         event_add_identifier(event, IDENTIFIER_ANONYMOUS_ID, str_of(device));
 }
 
-/* Times on a coarse grid inside bursts, so that many are equal; one of ten is days late. */
+/* Times on a coarse grid inside bursts, so that many are equal; one of ten is weeks late. */
 static int64_t time_draw(void)
 {
-    int64_t day = chance(10) == 0 ? chance(DAYS) : chance(DAYS / 2) + DAYS / 2;
-    int64_t s = NOW_US / US_PER_S - (DAYS - day) * 86400 + chance(6) * 600 + chance(4) * 20;
+    int64_t day = DAYS - (chance(10) == 0 ? chance(DAYS) : chance(12));
+    int64_t s = NOW_S - (DAYS - day) * 86400 + chance(6) * 600 + chance(4) * 20;
     return s * US_PER_S + (chance(3) == 0 ? chance(1000000) : 0);
+}
+
+/* "value" is money when the event is an order; "n" is a number, at times a text. */
+static void properties_draw(struct buf *json)
+{
+    buf_char(json, '{');
+    if (chance(6) != 0)
+        json_put_member_str(json, "plan", str_of(plans[chance(PLANS)]));
+    if (chance(3) != 0) {
+        json_put_name(json, "n");
+        if (chance(12) == 0)
+            json_put_str(json, STR("many"));
+        else
+            buf_fmt(json, "%d.%02u", (int)chance(30) - 10, chance(4) * 25);
+    }
+    if (chance(2) == 0) {
+        json_put_name(json, "utm_campaign");
+        buf_fmt(json, "\"c%u\"", chance(CAMPAIGNS));
+    }
+    if (chance(4) != 0) {
+        json_put_name(json, "value");
+        buf_fmt(json, "%u.%02u", chance(200), chance(100));
+    }
+    buf_char(json, '}');
 }
 
 static void event_send(struct world *world)
 {
-    char id[32], user[16], device[16], properties[64];
+    char id[32], user[16], device[16];
+    struct buf properties;
     snprintf(id, sizeof id, "m-%u", world->sent++);
     struct event event = {.type = EVENT_TRACK, .message_id = str_of(id)};
     event.original_us = time_draw();
     identify(&event, user, device);
     uint32_t kind = chance(60);
+    buf_init(&properties, 1000);
     if (kind == 0 && event.identifiers_count > 0) { /* what was one becomes two again */
         event.type = EVENT_UNBIND;
         event.original_us = NOW_US;
@@ -143,12 +170,13 @@ static void event_send(struct world *world)
         event.type = EVENT_BIND;
     } else {
         event.name = str_of(names[chance(4) == 0 ? chance(NAMES) : chance(3)]);
-        event.channel = str_of(channels[chance(CHANNELS)]);
-        snprintf(properties, sizeof properties, "{\"plan\":\"%s\"}", plans[chance(PLANS)]);
-        if (chance(5) != 0)
-            event.properties = str_of(properties);
+        uint32_t channel = chance(CHANNELS * 3); /* some are rarer than others */
+        event.channel = str_of(channels[channel < CHANNELS ? channel : channel % 2]);
+        properties_draw(&properties);
+        event.properties = buf_view(&properties);
     }
     append(world, &event);
+    buf_done(&properties);
 }
 
 void world_send(struct world *world, unsigned count)
@@ -160,4 +188,19 @@ void world_send(struct world *world, unsigned count)
             must(pipeline_catch_up(world->pipeline, &err), &err); /* several deltas */
     }
     must(pipeline_catch_up(world->pipeline, &err), &err);
+}
+
+void world_erase(struct world *world)
+{
+    struct err err;
+    struct pipeline_erased erased;
+    char user[16];
+    snprintf(user, sizeof user, "u-%u", chance(USERS));
+    enum status status = pipeline_erase(world->pipeline, IDENTIFIER_USER_ID, str_of(user),
+                                        world->erased + 1, &erased, &err);
+    if (status == ST_NOT_FOUND) /* never seen, or gone already */
+        return;
+    must(status, &err);
+    world->erased++;
+    world->position = log_end(world->log);
 }
