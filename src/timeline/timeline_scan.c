@@ -68,6 +68,8 @@ struct timeline_cursor {
     uint32_t *ends; /* of the sorted stretches in items */
     uint32_t ends_capacity;
     uint32_t capacity;      /* events of the arrays below, and of items */
+    uint32_t *at, *when;    /* of two parts' wanted events, one part after the other … */
+    uint32_t *order;        /* … and these in their order */
     uint8_t *code, *origin; /* u8 or u16, as the widest part has */
     uint32_t *time;
     uint64_t *rows;
@@ -126,6 +128,9 @@ void timeline_cursor_close(struct timeline_cursor *cursor)
     free(cursor->items);
     free(cursor->items_scratch);
     free(cursor->ends);
+    free(cursor->at);
+    free(cursor->when);
+    free(cursor->order);
     free(cursor->code);
     free(cursor->origin);
     free(cursor->time);
@@ -207,6 +212,9 @@ static void scratch_reserve(struct timeline_cursor *cursor)
     size_t n = cursor->capacity, beyond = READ_BEYOND;
     cursor->items = mem_grow(cursor->items, n * sizeof *cursor->items);
     cursor->items_scratch = mem_grow(cursor->items_scratch, n * sizeof *cursor->items_scratch);
+    cursor->at = mem_grow(cursor->at, n * sizeof *cursor->at);
+    cursor->when = mem_grow(cursor->when, n * sizeof *cursor->when);
+    cursor->order = mem_grow(cursor->order, n * sizeof *cursor->order);
     cursor->code = mem_grow(cursor->code, n * 2 + beyond);
     cursor->origin = mem_grow(cursor->origin, n * 2 + beyond);
     cursor->time = mem_grow(cursor->time, n * sizeof *cursor->time + beyond);
@@ -220,16 +228,38 @@ static bool item_before(const struct part *parts, const struct item *a, const st
     return parts[a->part].piece->place[a->at] < parts[b->part].piece->place[b->at];
 }
 
+/* The wanted events of a part. Without a branch for each: what comes next is anybody's guess. */
+static uint32_t part_gather(const struct timeline_cursor *cursor, const struct part *part,
+                            uint32_t *ret_at)
+{
+    const uint8_t *wanted = cursor->scan->options.wanted, *codes = part->piece->code;
+    uint32_t count = 0;
+    if (wanted == NULL) {
+        for (uint32_t i = part->from; i < part->to; i++)
+            ret_at[count++] = i;
+        return count;
+    }
+    for (uint32_t i = part->from; i < part->to && part->piece->code_bytes == 1; i++) {
+        ret_at[count] = i;
+        count += wanted[codes[i]] != 0;
+    }
+    for (uint32_t i = part->from; i < part->to && part->piece->code_bytes != 1; i++) {
+        ret_at[count] = i;
+        count += wanted[timeline_piece_code(part->piece, i)] != 0;
+    }
+    return count;
+}
+
 /* The wanted events of each part; `ends` says where a part's stretch ends. */
 static uint32_t items_gather(struct timeline_cursor *cursor)
 {
-    const uint8_t *wanted = cursor->scan->options.wanted;
     uint32_t count = 0;
     for (uint32_t p = 0; p < cursor->parts_count; p++) {
         const struct part *part = &cursor->parts[p];
-        for (uint32_t i = part->from; i < part->to; i++)
-            if (wanted == NULL || wanted[timeline_piece_code(part->piece, i)] != 0)
-                cursor->items[count++] = (struct item){part->piece->time[i], i, p};
+        uint32_t found = part_gather(cursor, part, cursor->at);
+        for (uint32_t i = 0; i < found; i++)
+            cursor->items[count++] =
+                (struct item){part->piece->time[cursor->at[i]], cursor->at[i], p};
         cursor->ends[p] = count;
     }
     return count;
@@ -357,48 +387,68 @@ static void event_put(struct timeline_cursor *cursor, struct widths widths, uint
     cursor->rows[at] = (uint64_t)part->number << 32 | i;
 }
 
-/* The next wanted event of a part from i on, or its end. */
-static uint32_t wanted_next(const uint8_t *wanted, const struct part *part, uint32_t i)
-{
-    if (wanted != NULL)
-        while (i < part->to && wanted[timeline_piece_code(part->piece, i)] == 0)
-            i++;
-    return i;
-}
-
 static uint32_t parts_append_wanted(struct timeline_cursor *cursor, struct widths widths)
 {
-    const uint8_t *wanted = cursor->scan->options.wanted;
     uint32_t count = 0;
     for (uint32_t p = 0; p < cursor->parts_count; p++) {
         const struct part *part = &cursor->parts[p];
-        uint32_t i = wanted_next(wanted, part, part->from);
-        for (; i < part->to; i = wanted_next(wanted, part, i + 1))
-            event_put(cursor, widths, count++, part, i);
+        uint32_t found = part_gather(cursor, part, cursor->at);
+        for (uint32_t i = 0; i < found; i++)
+            event_put(cursor, widths, count++, part, cursor->at[i]);
     }
     return count;
 }
 
-/* Two parts that overlap. */
+/* at, when: of both parts. Which of the two is next is a coin's toss, so it is a number and not a
+ * branch. */
+static uint32_t pair_order(const struct timeline_cursor *cursor, uint32_t middle, uint32_t end)
+{
+    const struct part *parts = cursor->parts;
+    const uint32_t *at = cursor->at, *when = cursor->when;
+    uint32_t *order = cursor->order, i = 0, j = middle, count = 0;
+    while (i < middle && j < end) {
+        uint32_t x = when[i], y = when[j], second = y < x;
+        if (__builtin_expect(x == y, 0))
+            second = parts[1].piece->place[at[j]] < parts[0].piece->place[at[i]];
+        order[count++] = i ^ ((i ^ j) & -second);
+        i += 1 - second;
+        j += second;
+    }
+    while (i < middle)
+        order[count++] = i++;
+    while (j < end)
+        order[count++] = j++;
+    return count;
+}
+
+/* Two parts that overlap: the usual case of several visitors. */
 static uint32_t pair_merge(struct timeline_cursor *cursor, struct widths widths)
 {
-    const uint8_t *wanted = cursor->scan->options.wanted;
     const struct part *a = &cursor->parts[0], *b = &cursor->parts[1];
-    uint32_t i = wanted_next(wanted, a, a->from), j = wanted_next(wanted, b, b->from), count = 0;
-    while (i < a->to && j < b->to) {
-        uint32_t x = a->piece->time[i], y = b->piece->time[j];
-        if (x < y || (x == y && a->piece->place[i] < b->piece->place[j])) {
-            event_put(cursor, widths, count++, a, i);
-            i = wanted_next(wanted, a, i + 1);
-        } else {
-            event_put(cursor, widths, count++, b, j);
-            j = wanted_next(wanted, b, j + 1);
-        }
+    const struct piece *piece = a->piece;
+    uint32_t middle = part_gather(cursor, a, cursor->at);
+    uint32_t end = middle + part_gather(cursor, b, cursor->at + middle);
+    for (uint32_t i = 0; i < end; i++)
+        cursor->when[i] = (i < middle ? piece : b->piece)->time[cursor->at[i]];
+    uint32_t count = pair_order(cursor, middle, end);
+    if (piece != b->piece || piece->code_bytes != 1 || piece->origin_bytes != 1) {
+        for (uint32_t c = 0; c < count; c++)
+            event_put(cursor, widths, c, cursor->order[c] < middle ? a : b,
+                      cursor->at[cursor->order[c]]);
+        return count;
     }
-    for (; i < a->to; i = wanted_next(wanted, a, i + 1))
-        event_put(cursor, widths, count++, a, i);
-    for (; j < b->to; j = wanted_next(wanted, b, j + 1))
-        event_put(cursor, widths, count++, b, j);
+    const uint32_t *restrict order = cursor->order, *restrict at = cursor->at;
+    const uint32_t *restrict when = cursor->when;
+    uint8_t *restrict code = cursor->code, *restrict origin = cursor->origin;
+    uint32_t *restrict time = cursor->time;
+    uint64_t *restrict rows = cursor->rows, row = (uint64_t)a->number << 32;
+    for (uint32_t c = 0; c < count; c++) {
+        uint32_t i = at[order[c]];
+        time[c] = when[order[c]];
+        code[c] = piece->code[i];
+        origin[c] = piece->origin[i];
+        rows[c] = row | i;
+    }
     return count;
 }
 
@@ -454,6 +504,17 @@ bool timeline_person(struct timeline_cursor *cursor, uint32_t person, struct tim
     return person_run(cursor, person, first, ret_run);
 }
 
+/* What holds nothing that was asked for spoils no run that can be handed out where it lies. */
+static bool run_is_wanted(const struct timeline_cursor *cursor, const struct piece *delta,
+                          uint32_t run)
+{
+    const uint8_t *wanted = cursor->scan->options.wanted;
+    uint32_t any = wanted == NULL;
+    for (uint32_t i = delta->offsets[run]; i < delta->offsets[run + 1] && any == 0; i++)
+        any = wanted[timeline_piece_code(delta, i)];
+    return any != 0;
+}
+
 static void delta_list(struct timeline_cursor *cursor, uint32_t i)
 {
     const struct piece *delta = cursor->snapshot->deltas[i];
@@ -467,6 +528,8 @@ static void delta_list(struct timeline_cursor *cursor, uint32_t i)
             mem_grow(cursor->touches, cursor->touches_capacity * sizeof *cursor->touches);
     }
     for (uint32_t run = delta->fence[page]; run < delta->fence[page + 1]; run++) {
+        if (!run_is_wanted(cursor, delta, run))
+            continue;
         uint32_t slot = delta->slots[run] % PAGE_SLOTS, at = cursor->touches_count++;
         cursor->touches[at] = (struct touch){cursor->snapshot->pages + i, delta->offsets[run],
                                              delta->offsets[run + 1], TIMELINE_NONE};
