@@ -33,7 +33,7 @@ static const char *const units[] = {"day", "week", "month", NULL};
 struct retention_ask {
     struct live_event start, back;
     int unit, cohort_kind; /* unit: from day */
-    bool unbounded, closed;
+    bool unbounded, closed, is_short;
     size_t columns; /* period 0 included */
     uint32_t *borders;
     size_t cohorts, periods;
@@ -176,6 +176,8 @@ static enum status retention_parse(struct live_ask *ask, struct retention_ask *r
     if (status != ST_OK)
         return status;
     retention->columns = (size_t)periods + 1;
+    retention->is_short = retention->cohort_kind == FIRST && !retention->unbounded &&
+                          !retention->filtered && retention->columns <= 64;
     return borders_make(ask, retention, err);
 }
 
@@ -216,16 +218,23 @@ static void cell_add(const struct live_ask *ask, struct worker *worker, uint32_t
         live_want(ask, person);
 }
 
+static void cohort_person(const struct live_ask *ask, struct worker *worker, uint32_t person,
+                          size_t cohort)
+{
+    const struct retention_ask *retention = worker->retention;
+    if (ask->want == NULL)
+        worker->people[cohort]++;
+    else if (retention->want_period == retention->columns && retention->want_cohort == cohort)
+        live_want(ask, person);
+}
+
 /* One cohort of the person, and the periods in which they came back to it. */
 static void cohort_add(const struct live_ask *ask, struct worker *worker, uint32_t person,
                        const struct mark *start, size_t returns)
 {
     const struct retention_ask *retention = worker->retention;
     size_t cohort = start->period, columns = retention->columns;
-    if (ask->want == NULL)
-        worker->people[cohort]++;
-    else if (retention->want_period == columns && retention->want_cohort == cohort)
-        live_want(ask, person);
+    cohort_person(ask, worker, person, cohort);
     if (retention->unbounded) {
         const struct mark *last = returns > 0 ? &worker->returns[returns - 1] : NULL;
         if (last != NULL && last->at > start->at)
@@ -262,6 +271,42 @@ static inline size_t period_of(const struct retention_ask *retention, uint32_t t
     return period + (time >= borders[period + 1]);
 }
 
+/* `at` NULL: all of the run. */
+static inline uint32_t index_of(const uint32_t *at, size_t c)
+{
+    return at == NULL ? (uint32_t)c : at[c];
+}
+
+/* The usual question, people of their first start and no conditions: of the events after it the
+ * periods in which one lies, as bits. No event is a case of its own, so the processor guesses
+ * right. */
+static inline void short_each(const struct live_ask *ask, struct worker *worker,
+                              const struct timeline_run *run, const uint32_t *at, size_t count)
+{
+    const struct retention_ask *retention = worker->retention;
+    size_t c = 0, columns = retention->columns;
+    while (c < count && (retention->bits[timeline_code(run, index_of(at, c))] & HAS_START) == 0)
+        c++;
+    if (c == count)
+        return;
+    uint32_t start = run->time[index_of(at, c)];
+    if (start < ask->from_s || start >= ask->to_s || start >= retention->end_s)
+        return;
+    size_t cohort = period_of(retention, start), last = cohort + columns;
+    uint32_t end = retention->borders[last < retention->periods ? last : retention->periods];
+    uint64_t back = 0;
+    if (end > retention->end_s)
+        end = retention->end_s;
+    for (c++; c < count && run->time[index_of(at, c)] < end; c++) {
+        uint64_t is = (retention->bits[timeline_code(run, index_of(at, c))] & HAS_RETURN) != 0;
+        back |= is << (period_of(retention, run->time[index_of(at, c)]) - cohort);
+    }
+    worker->counted++;
+    cohort_person(ask, worker, run->person, cohort);
+    for (; back != 0; back &= back - 1)
+        cell_add(ask, worker, run->person, cohort, (size_t)__builtin_ctzll(back));
+}
+
 static void retention_each(const struct live_ask *ask, const struct timeline_run *run, void *ctx)
 {
     struct worker *worker = ctx;
@@ -270,6 +315,13 @@ static void retention_each(const struct live_ask *ask, const struct timeline_run
     size_t starts = 0, returns = 0, period = 0, periods = retention->periods;
     uint32_t next = 0; /* where `period` ends; 0 = none yet */
     size_t count = retention->all ? run->count : candidates(worker, run);
+    if (retention->is_short) {
+        if (retention->all)
+            short_each(ask, worker, run, NULL, count);
+        else
+            short_each(ask, worker, run, worker->at, count);
+        return;
+    }
     bool first_only = retention->cohort_kind == FIRST, has_started = false;
     bool short_row = first_only && !retention->unbounded;
     for (size_t c = 0; c < count; c++) {
