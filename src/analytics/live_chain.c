@@ -80,6 +80,44 @@ static void find_ordered(const struct live_chain *chain, const struct sequence_e
         way->times[k] = (uint32_t)events[state.at[state.level - 1][k]].time;
 }
 
+/* The newest chain of a length. */
+struct newest {
+    uint64_t start;
+    uint32_t last; /* its last event */
+};
+
+/* The same where no event is two steps and only the window limits: most questions. An event names
+ * the one before it in its chain, so making a chain longer is a number to write and no list to
+ * copy; and whether it is made longer is a mask and no branch: what people do next has no rule
+ * that a processor could guess. */
+static void find_plain(const struct live_chain *chain, const struct sequence_event *events,
+                       size_t count, uint32_t *before, struct live_way *way)
+{
+    struct newest newest[LIVE_STEPS_MAX + 1] __attribute__((uninitialized));
+    const unsigned steps = chain->steps;
+    const uint64_t window = chain->window;
+    unsigned level = 0;
+    for (unsigned k = 0; k <= steps; k++) /* no such chain: farther than any window */
+        newest[k] = (struct newest){UINT64_MAX / 2, 0};
+    for (uint32_t i = 0; i < count && level < steps; i++) {
+        unsigned k = (unsigned)__builtin_ctz(events[i].steps);
+        uint64_t time = (uint64_t)events[i].time;
+        newest[0].start = time;
+        struct newest *from = &newest[k], *to = from + 1;
+        uint32_t longer = -(uint32_t)(time - from->start <= window);
+        before[i] = from->last;
+        to->start ^= (to->start ^ from->start) & (uint64_t)(int32_t)longer;
+        to->last ^= (to->last ^ i) & longer;
+        unsigned reached = (k + 1) & longer;
+        level = reached > level ? reached : level;
+    }
+    way->level = level;
+    for (uint32_t k = level, i = newest[level].last; k-- > 0; i = before[i]) {
+        way->times[k] = (uint32_t)events[i].time;
+        way->first = i;
+    }
+}
+
 /* --- any order -------------------------------------------------------------------------------- */
 
 static void steps_count(uint32_t steps, int by, uint32_t *counts, unsigned *ret_different)
@@ -145,13 +183,15 @@ static void find_kernel(const struct live_chain *chain, const struct sequence_ev
 }
 
 void live_chain_find(const struct live_chain *chain, const struct sequence_event *events,
-                     const uint32_t *spoils, size_t count, struct funnel_scratch *scratch,
+                     const uint32_t *spoils, size_t count, struct live_chain_scratch *scratch,
                      struct live_way *ret_way)
 {
-    if (chain->any_order)
+    if (chain->plain)
+        find_plain(chain, events, count, scratch->before, ret_way);
+    else if (chain->any_order)
         find_any_order(chain, events, count, ret_way);
     else if (chain->kernel)
-        find_kernel(chain, events, count, scratch, ret_way);
+        find_kernel(chain, events, count, &scratch->kernel, ret_way);
     else
         find_ordered(chain, events, spoils, count, ret_way);
 }

@@ -17,6 +17,13 @@ struct live_chain {
     uint32_t entry_end;            /* step 1 (in any order: the first) is before this */
     uint32_t gaps[LIVE_STEPS_MAX]; /* most seconds after the step before; UINT32_MAX = no limit */
     bool kernel;                   /* by funnel_level: no gaps, nothing spoils */
+    bool plain;                    /* every event is one step, and the window is the only limit */
+};
+
+/* Working memory of one thread. */
+struct live_chain_scratch {
+    struct funnel_scratch kernel;
+    uint32_t *before; /* as many as there are events */
 };
 
 /* The chain that was found. */
@@ -29,6 +36,6 @@ struct live_way {
 /* `events` hold a step, or spoil; with FUNNEL_STRICT_ORDER they are all that there are. spoils[i]
  * bit k: an event that ends chains of k + 1 steps; NULL = none does. */
 void live_chain_find(const struct live_chain *chain, const struct sequence_event *events,
-                     const uint32_t *spoils, size_t count, struct funnel_scratch *scratch,
+                     const uint32_t *spoils, size_t count, struct live_chain_scratch *scratch,
                      struct live_way *ret_way);
 #endif

@@ -27,7 +27,7 @@ struct worker {
     size_t capacity;
     uint32_t values;
     int64_t now_s;
-    struct funnel_scratch scratch;
+    struct live_chain_scratch scratch;
     char apart[64]; /* threads count into lines of their own */
 };
 
@@ -38,6 +38,7 @@ static void reserve(struct worker *worker, size_t count)
     size_t n = worker->capacity = count * 2;
     worker->at = mem_grow(worker->at, n * sizeof *worker->at);
     worker->events = mem_grow(worker->events, n * sizeof *worker->events);
+    worker->scratch.before = mem_grow(worker->scratch.before, n * sizeof(uint32_t));
     if (worker->funnel->spoil_bits != NULL)
         worker->spoils = mem_grow(worker->spoils, n * sizeof *worker->spoils);
     if (worker->funnel->hold == NULL)
@@ -122,12 +123,8 @@ static size_t events_make_plain(const struct live_ask *ask, struct worker *worke
 {
     const uint32_t *step_bits = worker->funnel->step_bits, *at = worker->at;
     struct sequence_event *events = worker->events;
-    size_t c = 0, count = 0;
-    while (c < found && (step_bits[timeline_code(run, first + at[c])] & 1) == 0)
-        c++;
-    if (c == found || run->time[first + at[c]] >= ask->to_s)
-        return 0;
-    for (; c < found; c++) {
+    size_t count = 0;
+    for (size_t c = 0; c < found; c++) {
         uint32_t i = first + at[c], steps = step_bits[timeline_code(run, i)];
         uint32_t late = run->time[i] >= ask->to_s;
         steps &= ~late; /* no step 1 any more */
@@ -338,6 +335,7 @@ static void worker_done(struct worker *worker)
 {
     free(worker->at);
     free(worker->events);
+    free(worker->scratch.before);
     free(worker->spoils);
     free(worker->held);
     free(worker->held_spoils);

@@ -175,6 +175,8 @@ static enum status search_choose(struct live_funnel *funnel, struct err *err)
                        "\"ties\": \"steps\"");
     if (funnel->ties == JOURNAL)
         chain->modes |= FUNNEL_ARRAY_ORDER;
+    chain->plain = !chain->kernel && !has_gaps && !has_own && !overlap &&
+                   (chain->modes & FUNNEL_STRICT_INCREASE) == 0;
     if (chain->once && overlap)
         chain->modes |= FUNNEL_STRICT_ONCE;
     return ST_OK;
