@@ -337,7 +337,7 @@ static bool lines_agree(struct test *test, char *ret_first, size_t size)
 
 /* --- one report ------------------------------------------------------------------------------- */
 
-#define WHO "bit_xor(person)::VARCHAR"
+#define FOLD "bit_xor(person)::VARCHAR"
 
 static void pattern_make(struct test *test)
 {
@@ -353,11 +353,11 @@ static void pattern_make(struct test *test)
         buf_text(sql, ", z AS (SELECT * FROM w)");
     }
     buf_text(sql,
-             " SELECT v || '|step ' || q.i, count(*), " WHO " FROM z, range(1, 10) AS q(i) WHERE "
-             "q.i <= k GROUP BY v, q.i UNION ALL SELECT v || '|matching', count(*), " WHO
+             " SELECT v || '|step ' || q.i, count(*), " FOLD " FROM z, range(1, 10) AS q(i) WHERE "
+             "q.i <= k GROUP BY v, q.i UNION ALL SELECT v || '|matching', count(*), " FOLD
              " FROM z WHERE n > 0 GROUP BY v UNION ALL SELECT v || '|matches', sum(n)::BIGINT, "
-             "'0' FROM z GROUP BY v UNION ALL SELECT v || '|entered', count(*), " WHO
-             " FROM z GROUP BY v UNION ALL SELECT v || '|missed', count(*), " WHO
+             "'0' FROM z GROUP BY v UNION ALL SELECT v || '|entered', count(*), " FOLD
+             " FROM z GROUP BY v UNION ALL SELECT v || '|missed', count(*), " FOLD
              " FROM z WHERE n = 0 GROUP BY v");
 }
 
@@ -370,7 +370,7 @@ static void conditions_make(struct test *test)
     buf_text(&test->json, "}");
     for (unsigned k = 1; k <= asked.steps; k++)
         buf_fmt(sql,
-                "%s SELECT '|step %u', count(*), coalesce(" WHO
+                "%s SELECT '|step %u', count(*), coalesce(" FOLD
                 ", '0') FROM (SELECT DISTINCT person "
                 "FROM s WHERE s%u = 1 AND person IN (SELECT person FROM s WHERE s1 = 1))",
                 k == 1 ? "" : " UNION ALL", k, k);
