@@ -8,6 +8,8 @@
 #include <ftw.h>
 #include <stdio.h>
 
+#include "timeline/timeline_view.h"
+
 #define ORDERS_OF_ONE 10
 #define EVERY 7 /* one of so many pays somebody else's order */
 #define COMMIT_EVENTS 50000
@@ -238,6 +240,43 @@ static void every_order_is_a_value_and_the_answers_are_right(void **state)
     world_close(&stored->world);
 }
 
+static uint32_t code_of(struct stored *stored, const char *event, const char *order,
+                        const struct timeline_column **ret_column,
+                        const struct timeline_view **ret_view)
+{
+    struct err err;
+    must(timeline_view_open(stored->world.timeline, 0, ret_view, &err), &err);
+    must(timeline_column_open(*ret_view, str_of(event), STR("order_id"), ret_column, &err), &err);
+    return timeline_column_find(*ret_column, str_of(order));
+}
+
+/* The warehouse still has the events: the timeline comes first. What is being read stays whole. */
+static void values_of_who_was_erased_are_forgotten(void **state)
+{
+    struct stored *stored = *state;
+    const struct timeline_column *before, *after;
+    const struct timeline_view *old, *new;
+    uint64_t visitor = 5 << 10; /* the orders 40 to 49 */
+    timeline_begin(stored, (size_t)512 << 20);
+    assert_int_not_equal(code_of(stored, "pay", "o-0000040", &after, &new), 0);
+    timeline_column_close(after); /* unused: goes with the erase */
+    timeline_view_close(new);
+    assert_int_not_equal(code_of(stored, "order", "o-0000040", &before, &old), 0);
+    timeline_erase(stored->world.timeline, &visitor, 1);
+    assert_int_not_equal(timeline_column_find(before, STR("o-0000041")), 0);
+    assert_int_equal(code_of(stored, "pay", "o-0000040", &after, &new), 0);
+    timeline_column_close(after);
+    timeline_view_close(new);
+    assert_int_equal(code_of(stored, "order", "o-0000040", &after, &new), 0);
+    assert_int_not_equal(timeline_column_find(after, STR("o-0000050")), 0);
+    assert_int_equal(timeline_column_values(after), values - ORDERS_OF_ONE);
+    timeline_column_close(before);
+    timeline_view_close(old);
+    timeline_column_close(after);
+    timeline_view_close(new);
+    world_close(&stored->world);
+}
+
 static void too_many_values_for_the_memory_are_an_error_that_says_so(void **state)
 {
     struct stored *stored = *state;
@@ -260,6 +299,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_order_is_a_value_and_the_answers_are_right),
+        cmocka_unit_test(values_of_who_was_erased_are_forgotten),
         cmocka_unit_test(too_many_values_for_the_memory_are_an_error_that_says_so),
     };
     if (argc > 1)

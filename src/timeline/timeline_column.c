@@ -10,7 +10,11 @@
  * nothing older than a position that is known. After a merge into the base the column is made
  * again. Columns that nobody has open go, the longest unused first, when together they pass an
  * eighth of the timeline's memory. A property whose different values alone would pass a quarter of
- * it (an order's number among 50 million orders) is refused: a column is as large as its values. */
+ * it (an order's number among 50 million orders) is refused: a column is as large as its values.
+ *
+ * A column holds texts, and an erased visitor's must go: columns of before an erase are not used
+ * again and go when nobody reads them, and one that is made afterwards takes no text of theirs,
+ * though the warehouse may still have it. */
 #include "timeline/timeline_int.h"
 
 #include <stdlib.h>
@@ -45,6 +49,7 @@ struct timeline_column {
     struct vector **vectors; /* by piece number; NULL = no event has one */
     uint64_t *serials;       /* of the pieces, by number */
     uint64_t position;       /* of the view that it was made for */
+    uint64_t erasures;       /* the same */
     uint64_t delta_from;     /* the lowest position in that view's deltas */
     struct arena arena;
     struct map map;
@@ -172,24 +177,24 @@ static void value_add(struct making *making, uint32_t number, uint32_t at, uint3
     making->values[making->count++] = (struct value){(uint64_t)number << 32 | at, code};
 }
 
-/* Which piece holds it? An event that no piece has was erased, or is too old for the memory. */
-static void value_place(struct making *making, uint32_t slot, const struct row *wanted,
-                        uint32_t code)
+/* Which piece holds it? An event that no piece has is too old for the memory; an erased visitor's
+ * may still lie in one. */
+static bool event_place(const struct snapshot *snapshot, uint32_t slot, const struct row *wanted,
+                        uint32_t *ret_number, uint32_t *ret_at)
 {
-    const struct snapshot *snapshot = making->snapshot;
-    uint32_t page = slot / PAGE_SLOTS, at;
-    if (slot >= snapshot->view.slots)
-        return;
-    const struct piece *base = snapshot->base[page];
-    if (base != NULL && event_find(base, slot, wanted, &at)) {
-        value_add(making, page, at, code);
-        return;
+    uint32_t page = slot / PAGE_SLOTS;
+    if (slot >= snapshot->view.slots ||
+        (slot != 0 && snapshot->maps[page]->person[slot % PAGE_SLOTS] == PERSON_ERASED))
+        return false;
+    *ret_number = page;
+    if (snapshot->base[page] != NULL && event_find(snapshot->base[page], slot, wanted, ret_at))
+        return true;
+    for (uint32_t i = page < snapshot->folded_pages ? 1 : 0; i < snapshot->deltas_count; i++) {
+        *ret_number = snapshot->pages + i;
+        if (event_find(snapshot->deltas[i], slot, wanted, ret_at))
+            return true;
     }
-    for (uint32_t i = page < snapshot->folded_pages ? 1 : 0; i < snapshot->deltas_count; i++)
-        if (event_find(snapshot->deltas[i], slot, wanted, &at)) {
-            value_add(making, snapshot->pages + i, at, code);
-            return;
-        }
+    return false;
 }
 
 static size_t values_bytes(const struct timeline_column *column)
@@ -210,8 +215,10 @@ static bool values_take(void *ctx, const struct warehouse_columns *columns)
     pthread_mutex_unlock(&making->slots->mutex);
     for (size_t i = 0; i < columns->count; i++) {
         struct row wanted;
+        uint32_t number, place;
         timeline_row_time(columns->time_us[i], columns->position[i], &wanted);
-        value_place(making, slots[i], &wanted, stream_code(making, columns, columns->value[i]));
+        if (event_place(making->snapshot, slots[i], &wanted, &number, &place))
+            value_add(making, number, place, stream_code(making, columns, columns->value[i]));
     }
     making->full = values_bytes(making->column) > bytes_max;
     return !making->full;
@@ -295,6 +302,7 @@ static struct timeline_column *column_new(const struct snapshot *snapshot, struc
         column->serials[i] = piece == NULL ? 0 : piece->serial;
     }
     column->position = snapshot->view.position;
+    column->erasures = snapshot->erasures;
     column->delta_from = deltas_from(snapshot);
     column->key = snapshot->timeline->names.key;
     arena_init(&column->arena);
@@ -302,6 +310,12 @@ static struct timeline_column *column_new(const struct snapshot *snapshot, struc
     column->event = arena_copy(&column->arena, event);
     column->property = arena_copy(&column->arena, property);
     return column;
+}
+
+/* Both of before the same erase? Else the older one has texts that must go. */
+static bool erasures_same(const struct timeline_column *older, const struct timeline_column *column)
+{
+    return older->erasures == column->erasures;
 }
 
 /* Is the base of the older column's view this view's base? New pages behind it have none. */
@@ -351,7 +365,7 @@ static enum status column_make(struct timeline_column *column, const struct snap
     struct timeline *timeline = snapshot->timeline;
     struct warehouse_span span = {.position_below = snapshot->view.position};
     struct making making = {.column = column, .snapshot = snapshot, .slots = &timeline->slots};
-    if (older != NULL && base_same(older, column)) {
+    if (older != NULL && erasures_same(older, column) && base_same(older, column)) {
         base_share(older, column);
         span.position_from = column->delta_from;
     }
@@ -389,9 +403,11 @@ static struct timeline_column *column_take(struct column_cache *cache, struct st
     return NULL;
 }
 
-/* One that was made again for a newer view. */
+/* One that was made again for a newer view, or is of before an erase. */
 static bool is_superseded(const struct column_cache *cache, const struct timeline_column *column)
 {
+    if (column->erasures != __atomic_load_n(&cache->erasures, __ATOMIC_RELAXED))
+        return true;
     const struct timeline_column *at = cache->newest;
     while (!str_eq(at->event, column->event) || !str_eq(at->property, column->property))
         at = at->older;
@@ -414,6 +430,14 @@ static void columns_shrink(struct column_cache *cache, size_t bytes_max)
     }
 }
 
+void timeline_columns_forget(struct timeline *timeline)
+{
+    struct column_cache *cache = &timeline->columns;
+    pthread_mutex_lock(&cache->mutex);
+    columns_shrink(cache, timeline->options.memory_bytes / MEMORY_SHARE);
+    pthread_mutex_unlock(&cache->mutex);
+}
+
 static void column_put(struct column_cache *cache, struct timeline_column *column)
 {
     column->older = cache->newest;
@@ -434,7 +458,7 @@ enum status timeline_column_open(const struct timeline_view *view, struct str ev
     struct timeline_column *older = column_take(cache, event, property);
     struct timeline_column *column = column_new(snapshot, event, property);
     enum status status = ST_OK;
-    if (older != NULL && pieces_same(older, column)) {
+    if (older != NULL && erasures_same(older, column) && pieces_same(older, column)) {
         column_free(cache, column);
         column = older;
     } else {

@@ -242,6 +242,8 @@ void timeline_erasures_apply(struct timeline *timeline, const uint64_t *visitors
     for (size_t i = 0; i < count; i++)
         if (visitors[i] != 0)
             visitor_erase(timeline, visitors[i]);
+    if (count > 0)
+        __atomic_add_fetch(&timeline->columns.erasures, 1, __ATOMIC_RELAXED);
 }
 
 void timeline_erase(struct timeline *timeline, const uint64_t *visitors, size_t count)
@@ -262,4 +264,5 @@ void timeline_erase(struct timeline *timeline, const uint64_t *visitors, size_t 
     while (timeline->ready && !timeline->stopping && timeline->erasures_done < ticket)
         pthread_cond_wait(&timeline->published, &timeline->mutex);
     pthread_mutex_unlock(&timeline->mutex);
+    timeline_columns_forget(timeline);
 }

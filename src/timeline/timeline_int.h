@@ -70,9 +70,12 @@ MUST_USE enum status timeline_extract_names(struct timeline *timeline, uint64_t 
 struct column_cache {
     pthread_mutex_t mutex; /* also held while a column is made: one at a time */
     struct timeline_column *newest;
-    size_t bytes; /* atomic */
+    size_t bytes;      /* atomic */
+    uint64_t erasures; /* atomic: applied so far; a column of before holds texts of who went */
 };
 void timeline_columns_init(struct column_cache *cache);
+/* After an erase: what nobody reads goes now, what is being read when it is closed. */
+void timeline_columns_forget(struct timeline *timeline);
 void timeline_columns_done(struct column_cache *cache);
 
 /* --- the whole -------------------------------------------------------------------------------- */

@@ -24,6 +24,7 @@ struct snapshot {
     uint32_t deltas_count;
     uint32_t folded_pages; /* deltas[0] is part of the base already in the pages below */
     uint64_t *code_events;
+    uint64_t erasures; /* of the column cache, when it was published */
 };
 
 static inline const struct snapshot *snapshot_of(const struct timeline_view *view)

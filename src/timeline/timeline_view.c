@@ -60,6 +60,7 @@ void timeline_snapshot_publish(struct timeline *timeline)
     snapshot->ids = copy_of(slots->ids, pointers);
     snapshot->maps = copy_of(slots->maps, pointers);
     snapshot->base = copy_of(timeline->base, pointers);
+    snapshot->erasures = __atomic_load_n(&timeline->columns.erasures, __ATOMIC_RELAXED);
     deltas_take(timeline, snapshot);
     names_take(timeline, snapshot);
     snapshot->view.position = timeline->position;

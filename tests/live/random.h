@@ -71,7 +71,7 @@ void event_make(struct buf *json, char sql[96], bool can_be_any, const char **re
 bool flag_make(struct buf *json, const char *name, uint32_t of);
 void put(struct buf *buf, const char *text);
 /* The people of a group as one number. */
-#define WHO "bit_xor(DISTINCT person) FILTER (person <> 0) %% 1000003" /* of a format */
+#define WHO_SQL "bit_xor(DISTINCT person) FILTER (person <> 0) %% 1000003" /* of a format */
 
 /* A breakdown: its column ("" = none), how many values have a row of their own. */
 struct breakdown {

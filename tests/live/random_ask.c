@@ -227,7 +227,7 @@ static void trend_sql(struct buf *sql, const struct asked_trend *asked, const st
             " AS v, %s AS x FROM e) SELECT CASE WHEN grouping(p) = 1 THEN 'total' ELSE "
             "strftime(date_trunc('%s', make_timestamp(%lld000000)) + %s(p::INT), '%s') END || "
             "'|' || event || '|' || v AS key, count(*) AS %scount, count(DISTINCT person) FILTER "
-            "(person <> 0) AS %speople, " WHO " AS who_%speople",
+            "(person <> 0) AS %speople, " WHO_SQL " AS who_%speople",
             asked->number == NULL ? "NULL" : asked->number, unit, from, steps[asked->unit],
             asked->unit == 0 ? "%Y-%m-%dT%H:%M" : "%Y-%m-%d", prefix, prefix, prefix);
     if (asked->number != NULL)
