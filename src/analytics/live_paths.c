@@ -12,7 +12,9 @@
  * are cut at the window's borders.
  *
  * Two passes: the first counts the nodes of each level, so that the second needs tables of the most
- * frequent ones only. An edge goes from a node of one level to one of the next, or to the end. */
+ * frequent ones only. Where all nodes have a row there is no rest, and the second is enough: what
+ * it counted is put into the order of the rows after. An edge goes from a node of one level to one
+ * of the next, or to the end. */
 #include "analytics/live_paths_int.h"
 #include "analytics/live_reach.h"
 
@@ -120,10 +122,8 @@ static enum status paths_parse(struct live_ask *ask, struct live_paths *paths, s
 static inline void stamp_add(struct live_path_count *count, uint32_t stamp)
 {
     count->paths++;
-    if (count->stamp != stamp) {
-        count->stamp = stamp;
-        count->people++;
-    }
+    count->people += count->stamp != stamp;
+    count->stamp = stamp;
 }
 
 static bool is_wanted(const struct live_paths *paths, const struct live_path_want *want,
@@ -247,6 +247,67 @@ static void paths_each(const struct live_ask *ask, const struct timeline_run *ru
     session_end(ask, worker, run->person, &session);
 }
 
+/* The usual question, paths from every session's beginning without conditions: each event adds to
+ * its node and to the edge that led to it, so no path is put together first. `count` says which
+ * pass it is, known when this is compiled. */
+static inline void plain_each(const struct live_ask *ask, const struct timeline_run *run,
+                              struct worker *worker, bool count)
+{
+    const struct live_paths *paths = worker->paths;
+    const uint32_t last_level = paths->depth - 1, stride = paths->nodes, wide = paths->top + 2;
+    const uint32_t *rank = paths->rank, over = paths->top + 1, stamp = ++worker->counts.stamp;
+    struct live_path_count *nodes = worker->counts.nodes, *edges = worker->counts.edges;
+    uint32_t first, end, last = 0, level = 0, from = 0, *frequent = worker->frequent;
+    uint32_t before = TIMELINE_NONE; /* the path's last node; NONE = no path yet */
+    uint64_t all = 0;
+    live_window(ask, run, &first, &end);
+    for (uint32_t i = first; i < end; i++) {
+        uint32_t node = node_of(paths, run, i), time = run->time[i], silence = time - last;
+        if (timeline_code(run, i) == paths->nameless)
+            continue;
+        last = time;
+        bool fresh = before == TIMELINE_NONE || silence > paths->gap;
+        if (!fresh && (level == last_level || (node == before && paths->collapse)))
+            continue;
+        uint32_t next = fresh ? 0 : level + 1;
+        if (count) {
+            uint32_t to = rank[next * stride + node];
+            stamp_add(&nodes[next * wide + to], stamp);
+            if (before != TIMELINE_NONE && level < last_level)
+                stamp_add(&edges[(level * wide + from) * wide + (fresh ? over : to)], stamp);
+            from = to;
+        } else {
+            frequent[next * stride + node]++;
+        }
+        all += fresh;
+        level = next;
+        before = node;
+    }
+    if (!count || before == TIMELINE_NONE)
+        return;
+    if (level < last_level)
+        stamp_add(&edges[(level * wide + from) * wide + over], stamp);
+    worker->counts.all.paths += all;
+    worker->counts.all.people++;
+}
+
+static void plain_frequent(const struct live_ask *ask, const struct timeline_run *run, void *ctx)
+{
+    plain_each(ask, run, ctx, false);
+}
+
+static void plain_count(const struct live_ask *ask, const struct timeline_run *run, void *ctx)
+{
+    plain_each(ask, run, ctx, true);
+}
+
+static live_each *each_of(const struct live_ask *ask, const struct live_paths *paths, bool count)
+{
+    if (ask->want != NULL || ask->filters_count > 0 || paths->has_anchor)
+        return paths_each;
+    return count ? plain_count : plain_frequent;
+}
+
 /* --- passes ----------------------------------------------------------------------------------- */
 
 /* The `top` most frequent nodes of a level, those of one count by their texts. */
@@ -286,7 +347,8 @@ static enum status nodes_rank(struct live_ask *ask, struct live_paths *paths, st
         workers[t].frequent = mem_zero(cells * sizeof(uint32_t));
     }
     uint64_t read = ask->events_read;
-    enum status status = live_pass(ask, NULL, NULL, paths_each, workers, sizeof *workers, err);
+    enum status status =
+        live_pass(ask, NULL, NULL, each_of(ask, paths, false), workers, sizeof *workers, err);
     ask->events_read = read; /* said once, by the second pass */
     for (int t = 1; t < threads; t++)
         for (size_t i = 0; i < cells; i++)
@@ -299,6 +361,47 @@ static enum status nodes_rank(struct live_ask *ask, struct live_paths *paths, st
         free(workers[t].frequent);
     free(workers);
     return status;
+}
+
+/* Every node has a row: its own number until it is counted. */
+static void nodes_number(struct live_ask *ask, struct live_paths *paths)
+{
+    size_t cells = (size_t)paths->depth * paths->nodes;
+    paths->rank = ARENA_ARRAY(ask->arena, uint32_t, cells);
+    paths->ranked = ARENA_ARRAY(ask->arena, uint32_t, paths->depth * (paths->top + 1));
+    for (size_t i = 0; i < cells; i++)
+        paths->rank[i] = (uint32_t)(i % paths->nodes);
+}
+
+/* … and after: `counts` in the order of the ranks. */
+static void nodes_settle(struct live_paths *paths, struct live_path_counts *counts)
+{
+    uint32_t depth = paths->depth, n = paths->nodes, wide = paths->top + 2, over = paths->top + 1;
+    uint32_t *frequent = mem_zero(n * sizeof *frequent);
+    struct live_path_count *nodes = mem_zero(depth * wide * sizeof *nodes);
+    struct live_path_count *edges = mem_zero((size_t)depth * wide * wide * sizeof *edges);
+    for (uint32_t l = 0; l < depth; l++) {
+        for (uint32_t node = 0; node < n; node++)
+            frequent[node] = (uint32_t)counts->nodes[l * wide + node].paths;
+        level_rank(paths, frequent, l);
+    }
+    for (uint32_t l = 0; l < depth; l++)
+        for (uint32_t node = 0; node < n; node++) {
+            uint32_t row = l * wide + paths->rank[l * n + node], was = l * wide + node;
+            if (counts->nodes[was].paths == 0)
+                continue;
+            nodes[row] = counts->nodes[was];
+            edges[row * wide + over] = counts->edges[was * wide + over];
+            for (uint32_t to = 0; l + 1 < depth && to < n; to++)
+                if (counts->edges[was * wide + to].paths > 0)
+                    edges[row * wide + paths->rank[(l + 1) * n + to]] =
+                        counts->edges[was * wide + to];
+        }
+    free(frequent);
+    free(counts->nodes);
+    free(counts->edges);
+    counts->nodes = nodes;
+    counts->edges = edges;
 }
 
 static void count_join(struct live_path_count *sum, const struct live_path_count *from, size_t n)
@@ -321,13 +424,16 @@ static enum status paths_count(struct live_ask *ask, struct live_paths *paths, s
         counts->nodes = mem_zero(nodes * sizeof *counts->nodes);
         counts->edges = mem_zero(edges * sizeof *counts->edges);
     }
-    enum status status = live_pass(ask, NULL, NULL, paths_each, workers, sizeof *workers, err);
+    enum status status =
+        live_pass(ask, NULL, NULL, each_of(ask, paths, true), workers, sizeof *workers, err);
     struct live_path_counts *sum = &workers[0].counts;
     for (int t = 1; t < threads; t++) {
         count_join(sum->nodes, workers[t].counts.nodes, nodes);
         count_join(sum->edges, workers[t].counts.edges, edges);
         count_join(&sum->all, &workers[t].counts.all, 1);
     }
+    if (paths->nodes <= paths->top)
+        nodes_settle(paths, sum);
     if (status == ST_OK && ask->cell == NULL)
         live_paths_put(ask, paths, sum, json);
     for (int t = 0; t < threads; t++) {
@@ -349,7 +455,9 @@ enum status live_paths(struct live_ask *ask, struct buf *json, struct err *err)
     enum status status = paths_parse(ask, paths, err);
     if (status == ST_OK && ask->cell != NULL)
         status = live_paths_cell(ask, paths, err);
-    if (status == ST_OK)
+    if (status == ST_OK && paths->nodes <= paths->top)
+        nodes_number(ask, paths);
+    else if (status == ST_OK)
         status = nodes_rank(ask, paths, err);
     return status == ST_OK ? paths_count(ask, paths, json, err) : status;
 }
