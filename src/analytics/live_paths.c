@@ -374,7 +374,8 @@ static void nodes_number(struct live_ask *ask, struct live_paths *paths)
 }
 
 /* … and after: `counts` in the order of the ranks. */
-static void nodes_settle(struct live_paths *paths, struct live_path_counts *counts)
+static void nodes_settle(const struct live_ask *ask, struct live_paths *paths,
+                         struct live_path_counts *counts)
 {
     uint32_t depth = paths->depth, n = paths->nodes, wide = paths->top + 2, over = paths->top + 1;
     uint32_t *frequent = mem_zero(n * sizeof *frequent);
@@ -383,7 +384,7 @@ static void nodes_settle(struct live_paths *paths, struct live_path_counts *coun
     for (uint32_t l = 0; l < depth; l++) {
         for (uint32_t node = 0; node < n; node++)
             frequent[node] = (uint32_t)counts->nodes[l * wide + node].paths;
-        level_rank(paths, frequent, l);
+        level_rank(ask, paths, frequent, l);
     }
     for (uint32_t l = 0; l < depth; l++)
         for (uint32_t node = 0; node < n; node++) {
@@ -433,7 +434,7 @@ static enum status paths_count(struct live_ask *ask, struct live_paths *paths, s
         count_join(&sum->all, &workers[t].counts.all, 1);
     }
     if (paths->nodes <= paths->top)
-        nodes_settle(paths, sum);
+        nodes_settle(ask, paths, sum);
     if (status == ST_OK && ask->cell == NULL)
         live_paths_put(ask, paths, sum, json);
     for (int t = 0; t < threads; t++) {
