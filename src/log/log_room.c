@@ -21,8 +21,8 @@
 #define SPARE_BYTES_MIN (UINT64_C(1) << 20)
 /* Rows that wait for their commit, a flush of the state, a month's file of a small shop. */
 #define SPARE_BYTES_MAX (UINT64_C(32) << 20)
-#define SPARE_PART 16 /* of the disk, where that is less */
-#define PROBE_BYTES (UINT64_C(4) << 20) /* the largest append that the door makes */
+#define SPARE_PART 16                     /* of the disk, where that is less */
+#define PROBE_BYTES (UINT64_C(4) << 20)   /* the largest append that the door makes */
 #define ERASE_US (INT64_C(30) * US_PER_S) /* longer than an erase takes */
 #define PROBE_EVERY_US (INT64_C(200) * US_PER_MS)
 

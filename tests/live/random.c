@@ -214,6 +214,23 @@ static void rows_copy(struct test *test)
 
 /* --- one report ------------------------------------------------------------------------------- */
 
+/* After many erases an event may be left whose every bearer of a property went: then nobody has it.
+ */
+static bool property_is_gone(struct test *test, const char *message)
+{
+    struct pairs bare = {0};
+    bool is_plan = strstr(message, "could not find the property \"plan\"") != NULL;
+    if (!is_plan && strstr(message, "could not find the property \"n\"") == NULL)
+        return false;
+    const char *sql =
+        is_plan ? "SELECT name AS key, 1 AS n FROM ev_all GROUP BY name HAVING count(plan) = 0"
+                : "SELECT name AS key, 1 AS n FROM ev_all GROUP BY name HAVING count(n) = 0";
+    judge_ask(test, sql);
+    judge_hear(test, sql, &bare);
+    free(bare.list);
+    return bare.count > 0;
+}
+
 static bool answer_is_right(struct test *test, yyjson_val *asked)
 {
     struct err err;
@@ -231,7 +248,8 @@ static bool answer_is_right(struct test *test, yyjson_val *asked)
     judge_hear(test, question->sql.p, &test->want);
     if (has_before)
         judge_hear(test, question->sql_before.p, &test->want);
-    if (status == ST_INVALID && strstr(err.message, "do not go") != NULL) {
+    if ((status == ST_INVALID && strstr(err.message, "do not go") != NULL) ||
+        (status == ST_NOT_FOUND && property_is_gone(test, err.message))) {
         test->counts.refused++;
         same = true;
     } else if (status != ST_OK) {
