@@ -45,6 +45,10 @@ static const struct {
      "triangle", "returned"},
     {"paths", "{\"from\":\"2026-11-05\",\"gap\":\"12h\",\"cross_channel\":true,\"top\":3}", "rows",
      "people"},
+    {"sequence",
+     "{\"steps\":[\"visit\",\"order\"],\"pattern\":\"(?1)(?t<=86400)(?2)\",\"from\":\"2026-11-"
+     "05\"}",
+     "rows", "people"},
     {"cohort", "{\"from\":\"2026-11-01\",\"unit\":\"week\",\"order\":\"order\"}", "rows", "people"},
     {"attribution", "{\"conversion\":\"order\",\"from\":\"2026-11-10\"}", NULL, NULL},
     {"rfm", "{\"order\":\"order\"}", "rows", "customers"},

@@ -41,8 +41,8 @@ void world_open(struct world *world, const char *data);
 void world_close(struct world *world);
 /* `count` more random events through the journal, the cleaning and the identities. */
 void world_send(struct world *world, unsigned count);
-/* Somebody, and all whom they became one with, is erased. */
-void world_erase(struct world *world);
+/* Somebody is erased; anybody: one of those who have become one with others, who then go, too. */
+void world_erase(struct world *world, bool anybody);
 
 /* --- random_ask.c, random_funnel.c, random_way.c: a question, and the same in SQL ------------- */
 

@@ -9,6 +9,7 @@
 
 #define USERS 14
 #define DEVICES 24
+#define LONERS 8 /* with a device of their own, and never one with others */
 #define DAYS 40
 
 const char *const names[NAMES] = {"visit", "view", "cart", "order", "help"};
@@ -112,9 +113,14 @@ static void append(struct world *world, const struct event *event)
 /* Somebody who is known by a user id, a device, or both (which makes them one), or nobody. */
 static void identify(struct event *event, char user[16], char device[16])
 {
-    uint32_t kind = chance(10);
-    snprintf(user, 16, "u-%u", chance(USERS));
-    snprintf(device, 16, "d-%u", chance(DEVICES));
+    uint32_t kind = chance(10), loner = chance(LONERS);
+    if (chance(5) == 0) {
+        snprintf(user, 16, "l-%u", loner);
+        snprintf(device, 16, "own-%u", loner);
+    } else {
+        snprintf(user, 16, "u-%u", chance(USERS));
+        snprintf(device, 16, "d-%u", chance(DEVICES));
+    }
     if (kind < 5 || kind == 9)
         event_add_identifier(event, IDENTIFIER_USER_ID, str_of(user));
     if (kind >= 5 && kind != 8)
@@ -190,12 +196,12 @@ void world_send(struct world *world, unsigned count)
     must(pipeline_catch_up(world->pipeline, &err), &err);
 }
 
-void world_erase(struct world *world)
+void world_erase(struct world *world, bool anybody)
 {
     struct err err;
     struct pipeline_erased erased;
     char user[16];
-    snprintf(user, sizeof user, "u-%u", chance(USERS));
+    snprintf(user, sizeof user, anybody ? "u-%u" : "l-%u", chance(anybody ? USERS : LONERS));
     enum status status = pipeline_erase(world->pipeline, IDENTIFIER_USER_ID, str_of(user),
                                         world->erased + 1, &erased, &err);
     if (status == ST_NOT_FOUND) /* never seen, or gone already */
