@@ -14,6 +14,7 @@
 
 #include <stdlib.h>
 
+#define KEYS_FEW 16
 #define RARE_SHARE 64 /* below 1 / this of all events posting lists win */
 
 /* One thread's. */
@@ -142,19 +143,21 @@ static int key_order(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Keys differ. A few find their places by counting who is smaller: no branch to guess. */
 static void keys_sort(uint64_t *keys, size_t count)
 {
-    if (count > 32) {
+    uint64_t sorted[KEYS_FEW] __attribute__((uninitialized));
+    if (count > KEYS_FEW) {
         qsort(keys, count, sizeof *keys, key_order);
         return;
     }
-    for (size_t i = 1; i < count; i++) {
-        uint64_t key = keys[i];
-        size_t at = i;
-        for (; at > 0 && keys[at - 1] > key; at--)
-            keys[at] = keys[at - 1];
-        keys[at] = key;
+    for (size_t i = 0; i < count; i++) {
+        size_t at = 0;
+        for (size_t j = 0; j < count; j++)
+            at += keys[j] < keys[i];
+        sorted[at] = keys[i];
     }
+    memcpy(keys, sorted, count * sizeof *keys);
 }
 
 static bool is_better(const struct live_way *way, const struct live_way *best,
