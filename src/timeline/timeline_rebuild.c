@@ -36,6 +36,7 @@
 #define GROUP_PAGES 64U /* share slabs, and are given back together */
 #define SPANS_PER_THREAD 4U
 #define THREADS_MAX 64
+#define PAIRS_MEMO 256U
 #define BATCH 64U /* visitors that are asked ahead: so many lines the nearest cache holds twice */
 #define EVENT_BYTES 27   /* of a rebuild, at its peak */
 #define VISITOR_BYTES 48 /* slots, and what numbering them takes */
@@ -149,6 +150,9 @@ struct loader {
     /* The stream's codes in ours, + 1; 0 = not asked yet. */
     uint32_t *name_codes;
     uint32_t codes_capacity;
+    struct pair_memo {
+        uint32_t channel, campaign, origin; /* origin + 1 */
+    } pairs[PAIRS_MEMO];                    /* where the pair's hash says */
     struct chunk **pages;  /* [pages]: this thread's rows of each page, newest chunk first */
     struct slab **groups;  /* [groups] */
     uint64_t *code_events; /* [65,536], added to the timeline's at the end */
@@ -235,6 +239,19 @@ static uint16_t name_code(struct loader *loader, const struct warehouse_columns 
     return (uint16_t)(*code - 1);
 }
 
+static uint16_t pair_origin(struct loader *loader, const struct warehouse_columns *columns,
+                            uint32_t channel, uint32_t campaign)
+{
+    struct pair_memo *pair =
+        &loader->pairs[hash_mix((uint64_t)channel << 32 | campaign) % PAIRS_MEMO];
+    if (pair->origin == 0 || pair->channel != channel || pair->campaign != campaign)
+        *pair = (struct pair_memo){channel, campaign,
+                                   1U + timeline_names_origin(&loader->whole->timeline->names,
+                                                              loader->memo, columns->texts[channel],
+                                                              columns->texts[campaign])};
+    return (uint16_t)(pair->origin - 1);
+}
+
 static void codes_reserve(struct loader *loader, uint32_t count)
 {
     if (count <= loader->codes_capacity)
@@ -267,7 +284,6 @@ static bool columns_load(void *ctx, const struct warehouse_columns *columns)
 {
     struct loader *loader = ctx;
     uint32_t visitors = loader->visitors.count;
-    struct names *names = &loader->whole->timeline->names;
     uint32_t channel = TIMELINE_NONE, campaign = TIMELINE_NONE;
     uint16_t origin = 0;
     codes_reserve(loader, columns->texts_count);
@@ -279,8 +295,7 @@ static bool columns_load(void *ctx, const struct warehouse_columns *columns)
         if (columns->channel[i] != channel || columns->campaign[i] != campaign) {
             channel = columns->channel[i];
             campaign = columns->campaign[i];
-            origin = timeline_names_origin(names, loader->memo, columns->texts[channel],
-                                           columns->texts[campaign]);
+            origin = pair_origin(loader, columns, channel, campaign);
         }
         timeline_row_time(columns->time_us[i], columns->position[i], row);
         row->slot = visitors_add(&loader->visitors, columns->visitor[i]);
@@ -344,6 +359,7 @@ static void *load_main(void *argument)
     while (loader->status == ST_OK && span_take(whole, &span)) {
         if (loader->codes_capacity > 0) /* a new stream has a new dictionary */
             memset(loader->name_codes, 0, loader->codes_capacity * sizeof *loader->name_codes);
+        memset(loader->pairs, 0, sizeof loader->pairs);
         struct err err;
         enum status status = warehouse_stream_events(whole->timeline->options.warehouse, &span,
                                                      columns_load, loader, &err);
