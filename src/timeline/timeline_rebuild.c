@@ -175,9 +175,11 @@ struct rebuilding {
     size_t bytes, peak;             /* atomic */
 };
 
+/* Populated at once: nearly all of it is written. */
 static void *map_take(struct rebuilding *whole, size_t bytes)
 {
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE,
+                   -1, 0);
     CHECK(p != MAP_FAILED);
     size_t held = __atomic_add_fetch(&whole->bytes, bytes, __ATOMIC_RELAXED) +
                   __atomic_load_n(&whole->timeline->bytes, __ATOMIC_RELAXED);
