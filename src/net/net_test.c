@@ -365,8 +365,8 @@ static void test_addresses_are_read_cut_and_compared(void **state)
         {"01.2.3.4.", NULL, NULL},
         {"2001:0db8:0001:0002:0003:0004:0005:0006:0007:0008:0009", NULL, NULL},
     };
-    static const char *const bad[] = {"", "/8", "1.2.3.4/", "1.2.3.4/33", "::1/129", "1.2.3.4/x",
-                                      "1.2.3.4/8888", "10/8"};
+    static const char *const bad[] = {"",        "/8",        "1.2.3.4/",     "1.2.3.4/33",
+                                      "::1/129", "1.2.3.4/x", "1.2.3.4/8888", "10/8"};
     char text[ADDRESS_TEXT_BYTES];
     struct address address;
     struct address_range range;
