@@ -83,39 +83,62 @@ static void find_ordered(const struct live_chain *chain, const struct sequence_e
 /* The newest chain of a length. */
 struct newest {
     uint64_t start;
-    uint32_t last; /* its last event */
+    uint32_t first, last; /* events */
 };
 
 /* The same where no event is two steps and only the window limits: most questions. An event names
  * the one before it in its chain, so making a chain longer is a number to write and no list to
  * copy; and whether it is made longer is a mask and no branch: what people do next has no rule
- * that a processor could guess. */
-static void find_plain(const struct live_chain *chain, const struct sequence_event *events,
-                       size_t count, uint32_t *before, struct live_way *way)
+ * that a processor could guess. Each value has chains of its own; `of` NULL: there is one value. */
+static inline void find_plain(const struct live_chain *chain, const struct sequence_event *events,
+                              const uint32_t *of, uint32_t values, size_t count, uint32_t *before,
+                              struct live_way *way)
 {
-    struct newest newest[LIVE_STEPS_MAX + 1] __attribute__((uninitialized));
-    const unsigned steps = chain->steps;
+    struct newest newest[LIVE_CHAINS_PLAIN] __attribute__((uninitialized));
+    uint32_t levels[LIVE_CHAINS_PLAIN] __attribute__((uninitialized));
+    const unsigned steps = chain->steps, stride = steps + 1;
     const uint64_t window = chain->window;
-    unsigned level = 0;
-    for (unsigned k = 0; k <= steps; k++) /* no such chain: farther than any window */
-        newest[k] = (struct newest){UINT64_MAX / 2, 0};
-    for (uint32_t i = 0; i < count && level < steps; i++) {
+    uint64_t best = 0; /* level, then the newest start */
+    uint32_t value = 0;
+    for (unsigned k = 0; k < values * stride; k++) /* no such chain: farther than any window */
+        newest[k] = (struct newest){UINT64_MAX / 2, 0, 0};
+    for (uint32_t v = 0; v < values; v++)
+        levels[v] = 0;
+    for (uint32_t i = 0; i < count && (of != NULL || levels[0] < steps); i++) {
+        uint32_t v = of == NULL ? 0 : of[i];
         unsigned k = (unsigned)__builtin_ctz(events[i].steps);
         uint64_t time = (uint64_t)events[i].time;
-        newest[0].start = time;
-        struct newest *from = &newest[k], *to = from + 1;
-        uint32_t longer = -(uint32_t)(time - from->start <= window);
+        newest[v * stride].start = time;
+        newest[v * stride].first = i;
+        struct newest *from = &newest[v * stride + k], *to = from + 1;
+        bool open = of == NULL || levels[v] < steps; /* a complete chain ends its value's search */
+        uint32_t longer = -(uint32_t)((time - from->start <= window) & open);
         before[i] = from->last;
         to->start ^= (to->start ^ from->start) & (uint64_t)(int32_t)longer;
+        to->first ^= (to->first ^ from->first) & longer;
         to->last ^= (to->last ^ i) & longer;
         unsigned reached = (k + 1) & longer;
-        level = reached > level ? reached : level;
+        levels[v] = reached > levels[v] ? reached : levels[v];
     }
-    way->level = level;
-    for (uint32_t k = level, i = newest[level].last; k-- > 0; i = before[i]) {
+    for (uint32_t v = of != NULL; v < values; v++) {
+        uint64_t way_of = (uint64_t)levels[v] << 32 | newest[v * stride + levels[v]].first;
+        value = way_of > best ? v : value;
+        best = way_of > best ? way_of : best;
+    }
+    way->level = (unsigned)(best >> 32);
+    way->first = (uint32_t)best;
+    for (uint32_t k = way->level, i = newest[value * stride + k].last; k-- > 0; i = before[i])
         way->times[k] = (uint32_t)events[i].time;
-        way->first = i;
-    }
+}
+
+bool live_chain_find_of(const struct live_chain *chain, const struct sequence_event *events,
+                        const uint32_t *of, uint32_t values, size_t count,
+                        struct live_chain_scratch *scratch, struct live_way *ret_way)
+{
+    if (!chain->plain || (uint64_t)values * (chain->steps + 1) > LIVE_CHAINS_PLAIN)
+        return false;
+    find_plain(chain, events, of, values, count, scratch->before, ret_way);
+    return true;
 }
 
 /* --- any order -------------------------------------------------------------------------------- */
@@ -187,7 +210,7 @@ void live_chain_find(const struct live_chain *chain, const struct sequence_event
                      struct live_way *ret_way)
 {
     if (chain->plain)
-        find_plain(chain, events, count, scratch->before, ret_way);
+        find_plain(chain, events, NULL, 1, count, scratch->before, ret_way);
     else if (chain->any_order)
         find_any_order(chain, events, count, ret_way);
     else if (chain->kernel)

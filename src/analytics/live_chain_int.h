@@ -38,4 +38,10 @@ struct live_way {
 void live_chain_find(const struct live_chain *chain, const struct sequence_event *events,
                      const uint32_t *spoils, size_t count, struct live_chain_scratch *scratch,
                      struct live_way *ret_way);
+/* The best of the chains of one value each: events[i] has the value of[i] < values, 0 counts for
+ * none. False: this question or so many values need each value's events searched alone. */
+#define LIVE_CHAINS_PLAIN 128 /* values × (steps + 1): what is made anew for each person */
+bool live_chain_find_of(const struct live_chain *chain, const struct sequence_event *events,
+                        const uint32_t *of, uint32_t values, size_t count,
+                        struct live_chain_scratch *scratch, struct live_way *ret_way);
 #endif

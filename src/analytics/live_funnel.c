@@ -25,6 +25,7 @@ struct worker {
     struct sequence_event *events, *held;
     uint32_t *spoils, *held_spoils;
     uint64_t *keys;
+    uint32_t *of; /* the value that is held, by event */
     size_t capacity;
     uint32_t values;
     int64_t now_s;
@@ -47,6 +48,7 @@ static void reserve(struct worker *worker, size_t count)
     worker->held = mem_grow(worker->held, n * sizeof *worker->held);
     worker->held_spoils = mem_grow(worker->held_spoils, n * sizeof *worker->held_spoils);
     worker->keys = mem_grow(worker->keys, n * sizeof *worker->keys);
+    worker->of = mem_grow(worker->of, n * sizeof *worker->of);
 }
 
 static size_t candidates(struct worker *worker, const struct timeline_run *run, uint32_t first,
@@ -174,9 +176,17 @@ static void find_held(struct worker *worker, const struct timeline_run *run, siz
 {
     const struct live_funnel *funnel = worker->funnel;
     size_t keys = 0;
+    uint32_t values = timeline_column_values(funnel->hold) + 1;
+    for (size_t i = 0; i < count; i++)
+        worker->of[i] =
+            timeline_column_code(funnel->hold, timeline_row(run, worker->events[i].row));
+    if (live_chain_find_of(&funnel->chain, worker->events, worker->of, values, count,
+                           &worker->scratch, best)) {
+        best->first = best->level > 0 ? worker->events[best->first].row : 0;
+        return;
+    }
     for (size_t i = 0; i < count; i++) {
-        uint64_t row = timeline_row(run, worker->events[i].row);
-        uint64_t value = timeline_column_code(funnel->hold, row);
+        uint64_t value = worker->of[i];
         if (value != 0)
             worker->keys[keys++] = value << 32 | i;
     }
@@ -343,6 +353,7 @@ static void worker_done(struct worker *worker)
     free(worker->held);
     free(worker->held_spoils);
     free(worker->keys);
+    free(worker->of);
 }
 
 static enum status window_count(struct live_ask *ask, const struct live_funnel *funnel,

@@ -37,6 +37,7 @@
 #define SPANS_PER_THREAD 4U
 #define THREADS_MAX 64
 #define PAIRS_MEMO 256U
+#define AHEAD 16U /* rows whose slot is fetched while others are dealt */
 #define BATCH 64U /* visitors that are asked ahead: so many lines the nearest cache holds twice */
 #define EVENT_BYTES 27   /* of a rebuild, at its peak */
 #define VISITOR_BYTES 48 /* slots, and what numbering them takes */
@@ -533,12 +534,19 @@ static void *deal_main(void *argument)
     struct loader *loader = argument;
     struct rebuilding *whole = loader->whole;
     const struct slots *slots = &whole->timeline->slots;
+    for (uint32_t i = 0; i < loader->visitors.count; i++) {
+        uint32_t slot = loader->slots[i];
+        if (slot != 0 && timeline_slot_person(slots, slot) == PERSON_ERASED)
+            loader->slots[i] = TIMELINE_NONE;
+    }
     while (loader->blocks != NULL) {
         struct block *block = loader->blocks;
         for (uint32_t i = 0; i < block->count; i++) {
             const struct row *row = &block->rows[i];
+            if (i + AHEAD < block->count)
+                __builtin_prefetch(&loader->slots[row[AHEAD].slot]);
             uint32_t slot = loader->slots[row->slot];
-            if (slot != 0 && timeline_slot_person(slots, slot) == PERSON_ERASED)
+            if (slot == TIMELINE_NONE)
                 continue;
             struct chunk *chunk = loader->pages[slot / PAGE_SLOTS];
             if (chunk == NULL || chunk->count == CHUNK_ROWS)
