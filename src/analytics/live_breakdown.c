@@ -2,7 +2,9 @@
  *
  * Values are numbered 0 = none, then the most frequent ones, last all others as one, the rest.
  * Which are frequent is counted over the events that the question is about, in a pass of its own,
- * and only when there are more than asked for: most questions by channel need none. "values" names
+ * and only when there are more than asked for: most questions by channel need none. With "compare"
+ * the window before is counted too, and says among equals: what has gone keeps its name while there
+ * is room. "values" names
  * them instead; a cell does so, and keeps its meaning when tomorrow another value is frequent. */
 #include "analytics/live_int.h"
 
@@ -27,7 +29,7 @@ struct live_breakdown {
 };
 
 struct frequency {
-    uint64_t events;
+    uint64_t events, before; /* in the window, in the one before */
     uint32_t code;
     struct str text;
 };
@@ -67,7 +69,9 @@ static void count_each(const struct live_ask *ask, const struct timeline_run *ru
 /* Is `a` more frequent? Those of one count by their text. */
 static bool is_before(const struct frequency *a, const struct frequency *b)
 {
-    return a->events != b->events ? a->events > b->events : str_compare(a->text, b->text) < 0;
+    if (a->events != b->events)
+        return a->events > b->events;
+    return a->before != b->before ? a->before > b->before : str_compare(a->text, b->text) < 0;
 }
 
 /* Sorted in when it is among the first `most`: a million values are not sorted for ten. */
@@ -85,33 +89,53 @@ static void frequent_add(struct frequency *list, uint32_t *count, uint32_t most,
     *count = kept + 1;
 }
 
-/* The `most` most frequent codes; how many occur at all. */
-static enum status frequencies(struct live_ask *ask, uint32_t most, struct frequency *ret_list,
-                               uint32_t *ret_count, uint32_t *ret_occur, struct err *err)
+/* How often each code is in the window: malloc'd for the caller. */
+static enum status window_count(struct live_ask *ask, uint32_t **ret_counts, struct err *err)
 {
-    struct live_breakdown *breakdown = ask->breakdown;
     int threads = live_threads(ask);
-    uint32_t codes = breakdown->codes;
+    uint32_t codes = ask->breakdown->codes;
     uint32_t **counts = mem_zero((size_t)threads * sizeof *counts);
     for (int t = 0; t < threads; t++)
         counts[t] = mem_zero(codes * sizeof **counts);
     uint64_t read = ask->events_read;
     enum status status = live_pass_all(ask, count_each, counts, sizeof *counts, err);
     ask->events_read = read; /* said once, by the report's own pass */
+    for (int t = 1; t < threads; t++) {
+        for (uint32_t code = 0; code < codes; code++)
+            counts[0][code] += counts[t][code];
+        free(counts[t]);
+    }
+    if (status == ST_OK)
+        *ret_counts = counts[0];
+    else
+        free(counts[0]);
+    free(counts);
+    return status;
+}
+
+/* The `most` most frequent codes; how many occur at all. */
+static enum status frequencies(struct live_ask *ask, uint32_t most, struct frequency *ret_list,
+                               uint32_t *ret_count, uint32_t *ret_occur, struct err *err)
+{
+    struct live_breakdown *breakdown = ask->breakdown;
+    uint32_t *now = NULL, *before = NULL;
+    enum status status = window_count(ask, &now, err);
+    if (status == ST_OK && ask->compare) {
+        struct live_ask previous = live_previous(ask);
+        status = window_count(&previous, &before, err);
+    }
     *ret_count = *ret_occur = 0;
-    for (uint32_t code = 1; code < codes && status == ST_OK; code++) {
-        struct frequency one = {.code = code};
-        for (int t = 0; t < threads; t++)
-            one.events += counts[t][code];
-        if (one.events == 0)
+    for (uint32_t code = 1; code < breakdown->codes && status == ST_OK; code++) {
+        struct frequency one = {
+            .events = now[code], .before = before == NULL ? 0 : before[code], .code = code};
+        if (one.events + one.before == 0)
             continue;
         one.text = text_of_code(ask, breakdown, code);
         ++*ret_occur;
         frequent_add(ret_list, ret_count, most, &one);
     }
-    for (int t = 0; t < threads; t++)
-        free(counts[t]);
-    free(counts);
+    free(now);
+    free(before);
     return status;
 }
 

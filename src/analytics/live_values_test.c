@@ -14,7 +14,7 @@
 #define EVERY 7 /* one of so many pays somebody else's order */
 #define COMMIT_EVENTS 50000
 
-static uint32_t values = 200000;
+static uint32_t values = 120000;
 
 struct stored {
     struct world world; /* with a warehouse */

@@ -177,14 +177,19 @@ static void value_add(struct making *making, uint32_t number, uint32_t at, uint3
     making->values[making->count++] = (struct value){(uint64_t)number << 32 | at, code};
 }
 
-/* Which piece holds it? An event that no piece has is too old for the memory; an erased visitor's
- * may still lie in one. */
+/* Slot 0 is nobody. */
+static bool is_erased(const struct snapshot *snapshot, uint32_t slot)
+{
+    return slot != 0 && slot < snapshot->view.slots &&
+           snapshot->maps[slot / PAGE_SLOTS]->person[slot % PAGE_SLOTS] == PERSON_ERASED;
+}
+
+/* Which piece holds it? An event that no piece has is too old for the memory. */
 static bool event_place(const struct snapshot *snapshot, uint32_t slot, const struct row *wanted,
                         uint32_t *ret_number, uint32_t *ret_at)
 {
     uint32_t page = slot / PAGE_SLOTS;
-    if (slot >= snapshot->view.slots ||
-        (slot != 0 && snapshot->maps[page]->person[slot % PAGE_SLOTS] == PERSON_ERASED))
+    if (slot >= snapshot->view.slots)
         return false;
     *ret_number = page;
     if (snapshot->base[page] != NULL && event_find(snapshot->base[page], slot, wanted, ret_at))
@@ -216,9 +221,12 @@ static bool values_take(void *ctx, const struct warehouse_columns *columns)
     for (size_t i = 0; i < columns->count; i++) {
         struct row wanted;
         uint32_t number, place;
+        if (is_erased(making->snapshot, slots[i]))
+            continue;
+        uint32_t code = stream_code(making, columns, columns->value[i]);
         timeline_row_time(columns->time_us[i], columns->position[i], &wanted);
         if (event_place(making->snapshot, slots[i], &wanted, &number, &place))
-            value_add(making, number, place, stream_code(making, columns, columns->value[i]));
+            value_add(making, number, place, code);
     }
     making->full = values_bytes(making->column) > bytes_max;
     return !making->full;

@@ -507,7 +507,9 @@ static enum status slots_number(struct rebuilding *whole, struct err *err)
         whole->loaders[0].slots = slots;
     }
     free(numbering.persons);
+    uint32_t count = all->count;
     visitors_done(all);
+    all->count = count; /* of `slots` */
     return status;
 }
 

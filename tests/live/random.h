@@ -73,13 +73,15 @@ void put(struct buf *buf, const char *text);
 /* The people of a group as one number. */
 #define WHO_SQL "bit_xor(DISTINCT person) FILTER (person <> 0) %% 1000003" /* of a format */
 
-/* A breakdown: its column ("" = none), how many values have a row of their own. */
+/* A breakdown: its column ("" = none), how many values have a row of their own; is the window
+ * compared with the one before? */
 struct breakdown {
     const char *column;
     unsigned top;
+    bool compare;
 };
 struct breakdown breakdown_make(struct question *question, uint32_t of);
-/* ", val AS (…)": the values by frequency among the events that `sql` takes in the window. */
+/* ", val AS (…)": the values by frequency among the events that `taken` says. */
 void breakdown_sql(struct buf *sql, const struct breakdown *breakdown, const struct window *window,
                    const char *taken);
 /* The value of `column` as the report says it: text, "other" or "". */

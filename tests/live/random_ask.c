@@ -131,13 +131,15 @@ void breakdown_sql(struct buf *sql, const struct breakdown *breakdown, const str
                    const char *taken)
 {
     const char *column = breakdown->column;
+    struct window before = window_before(window);
+    long long from = window->from, oldest = breakdown->compare ? before.from : window->from;
     if (column[0] != '\0')
         buf_fmt(sql,
                 ", val AS (SELECT %s AS c FROM ev_all WHERE %s <> '' AND (%s) AND (%s) AND t >= "
-                "%lld AND t < %lld GROUP BY c ORDER BY count(*) DESC, c LIMIT %u), "
-                "known AS (SELECT count(DISTINCT %s) AS n FROM ev_all WHERE %s <> '')",
-                column, column, taken, window->where, (long long)window->from,
-                (long long)window->to, breakdown->top, column, column);
+                "%lld AND t < %lld GROUP BY c ORDER BY count(*) FILTER (t >= %lld) DESC, count(*) "
+                "DESC, c LIMIT %u)",
+                column, column, taken, window->where, oldest, (long long)window->to, from,
+                breakdown->top);
 }
 
 void breakdown_value(struct buf *sql, const struct breakdown *breakdown, const char *column)
@@ -146,9 +148,9 @@ void breakdown_value(struct buf *sql, const struct breakdown *breakdown, const c
         put(sql, "''");
     else
         buf_fmt(sql,
-                "CASE WHEN coalesce(%s, '') = '' THEN '' WHEN %s IN (FROM val) OR (SELECT n FROM "
-                "known) <= %u THEN %s ELSE 'other' END",
-                column, column, breakdown->top, column);
+                "CASE WHEN coalesce(%s, '') = '' THEN '' WHEN %s IN (FROM val) THEN %s ELSE "
+                "'other' END",
+                column, column, column);
 }
 
 /* --- trend ------------------------------------------------------------------------------------ */
@@ -255,7 +257,8 @@ static void trend_make(struct question *question)
     trend_numbers(question, &asked);
     buf_fmt(&question->json, ",\"unit\":\"%s\"", unit_names[asked.unit]);
     asked.breakdown = breakdown_make(question, 2);
-    if (chance(3) == 0) {
+    asked.breakdown.compare = chance(3) == 0;
+    if (asked.breakdown.compare) {
         struct window before = window_before(&asked.now);
         put(&question->json, ",\"compare\":\"previous\"");
         trend_sql(&question->sql_before, &asked, &before, "previous_");

@@ -285,7 +285,8 @@ void funnel_make(struct question *question)
     asked.now = window_make(question);
     steps_make(question, &asked);
     members_make(question, &asked);
-    if (chance(4) == 0) {
+    asked.breakdown.compare = chance(4) == 0;
+    if (asked.breakdown.compare) {
         struct window before = window_before(&asked.now);
         put(&question->json, ",\"compare\":\"previous\"");
         before_sql(&question->sql_before, &asked, &before);
