@@ -10,7 +10,7 @@
  * so that a slow stretch of the machine does not fall on one of the two. A ratio is DuckDB's by
  * ours. The answers of both are compared. "live" is the same funnel after a twentieth of the events
  * came again as deltas and one person of 500 of them changed owner; they are fed to the timeline,
- * not sent. */
+ * not sent. With ALONE in the environment only ours is measured: for work on it. */
 #include <math.h>
 #include <poll.h>
 #include <pthread.h>
@@ -44,6 +44,7 @@ struct bench {
     struct live *live;
     struct clock clock;
     int rounds;
+    bool alone;
 };
 
 static void must(enum status status, const struct err *err)
@@ -118,6 +119,9 @@ static struct took theirs(struct bench *bench, const char *sql, int rounds, doub
     struct err err;
     struct took best = {INFINITY, INFINITY};
     double until = rounds == 1 ? 0 : now().wall + LEAST_S;
+    *ret_sum = NAN;
+    if (bench->alone)
+        return best;
     for (int round = 0; round < rounds || now().wall < until; round++) {
         struct buf json;
         yyjson_doc *doc;
@@ -423,7 +427,8 @@ int main(int argc, char **argv)
     char folder[512], exports[512];
     if (argc < 2)
         fatal("live_bench DATA [ROUNDS [CSV]]");
-    struct bench bench = {.rounds = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 5};
+    struct bench bench = {.rounds = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 5,
+                          .alone = getenv("ALONE") != NULL};
     disk_init(&disk);
     clock_init_system(&bench.clock);
     snprintf(folder, sizeof folder, "%s/warehouse", argv[1]);
