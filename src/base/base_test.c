@@ -381,6 +381,52 @@ static void written_texts_are_read_back_equal(void **state)
     json_pool_done(&pool);
 }
 
+static void what_must_be_escaped_is_found_at_every_place(void **state)
+{
+    (void)state;
+    struct buf buf;
+    buf_init(&buf, 1000);
+    for (size_t n = 1; n <= 20; n++)
+        for (size_t at = 0; at < n; at++)
+            for (unsigned c = 0; c < 256; c++) {
+                char text[20], wanted[32];
+                memset(text, '~', sizeof text);
+                text[at] = (char)c;
+                bool escaped = c < 0x20 || c == '"' || c == '\\';
+                int head = snprintf(wanted, sizeof wanted, "\"%.*s", (int)at, text);
+                assert_true(head == (int)at + 1);
+                buf_reset(&buf);
+                json_put_str(&buf, (struct str){text, n});
+                assert_memory_equal(buf.p, wanted, at + 1);
+                assert_true((buf.p[at + 1] == '\\') == escaped);
+                assert_true(escaped || buf.n == n + 2);
+            }
+    buf_done(&buf);
+}
+
+static void decimals_are_those_of_printf(void **state)
+{
+    (void)state;
+    static const uint64_t values[] = {0, 9, 10, 99, 100, 1234567890, UINT64_MAX - 1, UINT64_MAX};
+    struct buf buf;
+    buf_init(&buf, 24);
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "%llu", (unsigned long long)values[i]);
+        buf_reset(&buf);
+        buf_decimal(&buf, values[i]);
+        assert_string_equal(buf.p, text);
+        snprintf(text, sizeof text, "%020llu", (unsigned long long)values[i]);
+        buf_reset(&buf);
+        buf_digits(&buf, values[i], 20);
+        assert_string_equal(buf.p, text);
+    }
+    buf_reset(&buf);
+    buf_digits(&buf, 1234, 3); /* the last ones, as a fraction's */
+    assert_string_equal(buf.p, "234");
+    buf_done(&buf);
+}
+
 static void members_get_their_commas(void **state)
 {
     (void)state;
@@ -736,6 +782,8 @@ int main(void)
         cmocka_unit_test(json_depth_is_limited_outside_of_texts),
         cmocka_unit_test(bad_json_is_refused_with_its_place),
         cmocka_unit_test(written_texts_are_read_back_equal),
+        cmocka_unit_test(what_must_be_escaped_is_found_at_every_place),
+        cmocka_unit_test(decimals_are_those_of_printf),
         cmocka_unit_test(members_get_their_commas),
         cmocka_unit_test(a_virtual_clock_only_moves_forward),
         cmocka_unit_test(a_seed_repeats_chance),

@@ -54,11 +54,6 @@ void buf_put(struct buf *buf, const void *bytes, size_t n)
     buf->p[buf->n] = '\0';
 }
 
-void buf_char(struct buf *buf, char c)
-{
-    buf_put(buf, &c, 1);
-}
-
 void buf_str(struct buf *buf, struct str text)
 {
     buf_put(buf, text.p, text.n);
@@ -84,6 +79,23 @@ void buf_fmt(struct buf *buf, const char *format, ...)
         buf->n += (size_t)n;
     }
     va_end(again);
+}
+
+void buf_decimal(struct buf *buf, uint64_t v)
+{
+    int digits = 1;
+    for (uint64_t rest = v; rest >= 10; rest /= 10)
+        digits++;
+    buf_digits(buf, v, digits);
+}
+
+void buf_digits(struct buf *buf, uint64_t v, int digits)
+{
+    char text[20];
+    CHECK(digits >= 0 && digits <= 20);
+    for (int i = digits; i-- > 0; v /= 10)
+        text[i] = (char)('0' + v % 10);
+    buf_put(buf, text, (size_t)digits);
 }
 
 void buf_u16(struct buf *buf, uint16_t v)

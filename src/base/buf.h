@@ -29,10 +29,22 @@ void buf_reset(struct buf *buf);
  * The caller writes at most `n` bytes there and adds what it wrote to buf->n. */
 char *buf_room(struct buf *buf, size_t n);
 void buf_put(struct buf *buf, const void *bytes, size_t n);
-void buf_char(struct buf *buf, char c);
+static inline void buf_char(struct buf *buf, char c)
+{
+    if (buf->overflow || buf->n + 1 >= buf->capacity || buf->n >= buf->max) {
+        buf_put(buf, &c, 1);
+        return;
+    }
+    buf->p[buf->n++] = c;
+    buf->p[buf->n] = '\0';
+}
 void buf_str(struct buf *buf, struct str text);
 void buf_text(struct buf *buf, const char *text);
 void buf_fmt(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Decimal digits, without printf's price. */
+void buf_decimal(struct buf *buf, uint64_t v);
+/* The same with leading zeros: `digits` of them, at most 20. */
+void buf_digits(struct buf *buf, uint64_t v, int digits);
 /* Little-endian integers and LEB128, for file formats. */
 void buf_u16(struct buf *buf, uint16_t v);
 void buf_u32(struct buf *buf, uint32_t v);

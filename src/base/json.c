@@ -19,20 +19,50 @@ void json_pool_done(struct json_pool *pool)
     *pool = (struct json_pool){0};
 }
 
+#define EIGHT UINT64_C(0x0101010101010101)
+
+static inline uint64_t eight_load(const char *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* The high bit of a byte is set where it is below `than` (at most 0x80). Behind the first such byte
+ * there may be more; none at all is exact. */
+static inline uint64_t eight_below(uint64_t v, unsigned char than)
+{
+    return (v - EIGHT * than) & ~v & (EIGHT << 7);
+}
+
+/* Is one of them a quote or a backslash? */
+static inline bool eight_quoting(uint64_t v)
+{
+    return (eight_below(v ^ EIGHT * '"', 1) | eight_below(v ^ EIGHT * '\\', 1)) != 0;
+}
+
+/* Behind the text that begins at `i`, the byte after its opening quote; n when it does not end. */
+static size_t text_end(const char *p, size_t i, size_t n)
+{
+    for (; i < n; i++) {
+        while (n - i > 8 && !eight_quoting(eight_load(p + i)))
+            i += 8;
+        if (p[i] == '"')
+            return i + 1;
+        if (p[i] == '\\')
+            i++;
+    }
+    return n;
+}
+
 /* yyjson takes any depth; our own walks must not. Brackets inside texts do not count. */
 static bool depth_allowed(struct str text)
 {
     int depth = 0;
-    bool quoted = false;
-    for (size_t i = 0; i < text.n; i++) {
-        char c = text.p[i];
-        if (quoted) {
-            if (c == '\\')
-                i++;
-            else if (c == '"')
-                quoted = false;
-        } else if (c == '"') {
-            quoted = true;
+    for (size_t i = 0; i < text.n;) {
+        char c = text.p[i++];
+        if (c == '"') {
+            i = text_end(text.p, i, text.n);
         } else if (c == '{' || c == '[') {
             if (++depth > JSON_DEPTH_MAX)
                 return false;
@@ -112,12 +142,19 @@ void json_write(struct buf *buf, yyjson_val *value)
     free(text);
 }
 
+static inline bool eight_escaped(uint64_t v)
+{
+    return eight_quoting(v) || eight_below(v, 0x20) != 0;
+}
+
 void json_put_str(struct buf *buf, struct str text)
 {
     static const char hex[] = "0123456789abcdef";
     buf_char(buf, '"');
     size_t from = 0;
     for (size_t i = 0; i < text.n; i++) {
+        while (text.n - i > 8 && !eight_escaped(eight_load(text.p + i)))
+            i += 8;
         unsigned char c = (unsigned char)text.p[i];
         if (c >= 0x20 && c != '"' && c != '\\')
             continue;
@@ -175,13 +212,15 @@ void json_put_member_str(struct buf *buf, const char *name, struct str text)
 void json_put_member_int(struct buf *buf, const char *name, int64_t v)
 {
     json_put_name(buf, name);
-    buf_fmt(buf, "%lld", (long long)v);
+    if (v < 0)
+        buf_char(buf, '-');
+    buf_decimal(buf, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
 }
 
 void json_put_member_uint(struct buf *buf, const char *name, uint64_t v)
 {
     json_put_name(buf, name);
-    buf_fmt(buf, "%llu", (unsigned long long)v);
+    buf_decimal(buf, v);
 }
 
 void json_put_number(struct buf *buf, double v)

@@ -9,8 +9,6 @@
  * Why not strptime? It skips what it does not know, has no fractions and depends on the locale. */
 #include "base/when.h"
 
-#include <stdio.h>
-
 #include "base/check.h"
 #include "base/clock.h"
 
@@ -345,6 +343,12 @@ static int64_t floor_div(int64_t a, int64_t b)
     return a / b - (a % b < 0);
 }
 
+static void put_digits(char *to, int v, int digits)
+{
+    for (int i = digits; i-- > 0; v /= 10)
+        to[i] = (char)('0' + v % 10);
+}
+
 void when_format(int64_t us, char ret_text[28])
 {
     static const int64_t first = INT64_C(-62135596800000000), last = INT64_C(253402300799999999);
@@ -352,9 +356,12 @@ void when_format(int64_t us, char ret_text[28])
     int64_t s = floor_div(us, US_PER_S), days = floor_div(s, 86400);
     int in_day = (int)(s - days * 86400), y, m, d;
     when_civil(days, &y, &m, &d);
-    char text[96];
-    int n = snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", y, m, d,
-                     in_day / 3600, in_day / 60 % 60, in_day % 60, (int)(us - s * US_PER_S));
-    CHECK(n == 27);
-    memcpy(ret_text, text, 28);
+    memcpy(ret_text, "0000-00-00T00:00:00.000000Z", 28);
+    put_digits(ret_text, y, 4);
+    put_digits(ret_text + 5, m, 2);
+    put_digits(ret_text + 8, d, 2);
+    put_digits(ret_text + 11, in_day / 3600, 2);
+    put_digits(ret_text + 14, in_day / 60 % 60, 2);
+    put_digits(ret_text + 17, in_day % 60, 2);
+    put_digits(ret_text + 20, (int)(us - s * US_PER_S), 6);
 }
