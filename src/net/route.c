@@ -23,14 +23,24 @@ static bool is_param(struct str segment)
     return segment.n > 2 && segment.p[0] == '{' && segment.p[segment.n - 1] == '}';
 }
 
+/* Most rows end here: another byte before the first parameter, and before either has ended. */
+static bool differs_early(const char *pattern, struct str path)
+{
+    size_t i = 0;
+    while (i < path.n && pattern[i] == path.p[i])
+        i++;
+    return i < path.n && pattern[i] != '\0' && pattern[i] != '{';
+}
+
 /* -1 = no match, else how many parameters it took. */
-static int pattern_match(struct str pattern, struct str path)
+static int pattern_match(const char *text, struct str path)
 {
     struct str wanted, found;
     int params = 0;
 
-    if (path.n == 0 || path.p[0] != '/')
+    if (path.n == 0 || path.p[0] != '/' || differs_early(text, path))
         return -1;
+    struct str pattern = str_of(text);
     while (segment_next(&pattern, &wanted)) {
         if (!segment_next(&path, &found) || found.n == 0)
             return -1;
@@ -55,7 +65,7 @@ const struct route *route_find(const struct route *routes, size_t count, struct 
     bool known = false;
 
     for (size_t i = 0; i < count; i++) {
-        int params = pattern_match(str_of(routes[i].pattern), path);
+        int params = pattern_match(routes[i].pattern, path);
         if (params < 0)
             continue;
         known = true;
