@@ -89,14 +89,19 @@ void api_put_micros(struct buf *json, const char *name, int64_t micros)
 {
     uint64_t size = micros < 0 ? 0 - (uint64_t)micros : (uint64_t)micros;
     json_put_name(json, name);
-    buf_fmt(json, "%s%llu.%06llu", micros < 0 ? "-" : "", (unsigned long long)(size / 1000000),
-            (unsigned long long)(size % 1000000));
+    if (micros < 0)
+        buf_char(json, '-');
+    buf_decimal(json, size / 1000000);
+    buf_char(json, '.');
+    buf_digits(json, size % 1000000, 6);
 }
 
 void api_put_token(struct buf *json, const char *name, uint64_t offset)
 {
     json_put_name(json, name);
-    buf_fmt(json, "\"0:%llu\"", (unsigned long long)offset);
+    buf_text(json, "\"0:");
+    buf_decimal(json, offset);
+    buf_char(json, '"');
 }
 
 void api_put_id(struct buf *json, const char *name, const char *prefix, uint64_t id)

@@ -21,6 +21,7 @@ struct api {
 };
 
 #define ANSWER_BYTES_MAX ((size_t)128 << 20)
+#define ANSWER_BYTES_USUAL ((size_t)8 << 10) /* a profile: asked for at once */
 
 /* One prototype per row of routes.def. */
 #define X(method, pattern, handler, scope, audit, limit)                                           \

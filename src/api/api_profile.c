@@ -140,6 +140,7 @@ static void profile_work(void *ctx, struct http_request *request)
     struct err err;
     struct buf json;
     buf_init(&json, ANSWER_BYTES_MAX);
+    buf_room(&json, ANSWER_BYTES_USUAL);
     enum status status = profile_json(api, request, &json, &err);
     if (status == ST_OK && str_is(http_query(request, "history"), "true")) {
         json_put_name(&json, "history");

@@ -107,6 +107,19 @@ struct identifier *identity_get(struct identity *identity, enum identifier_type 
                                           identity_hash(identity, type, value));
 }
 
+void identity_prefetch(struct identity *identity, const struct event_identifier *identifiers,
+                       size_t count)
+{
+    struct hash128 keys[IDENTITY_PREFETCH_MAX];
+    struct state_entry *found[IDENTITY_PREFETCH_MAX];
+    CHECK(count <= IDENTITY_PREFETCH_MAX);
+    if (count == 0)
+        return;
+    for (size_t i = 0; i < count; i++)
+        keys[i] = identity_hash(identity, identifiers[i].type, identifiers[i].value);
+    state_prefetch(identity->identifiers, keys, count, sizeof(struct identifier), found);
+}
+
 static struct component *component_get(struct identity *identity, uint64_t id)
 {
     struct component *component =

@@ -85,6 +85,11 @@ struct identity_result {
     uint32_t edges_refused; /* by a limit, now or still */
 };
 
+/* Identifiers of the claims that are folded next, at most IDENTITY_PREFETCH_MAX: a hint that saves
+ * waiting for memory. */
+#define IDENTITY_PREFETCH_MAX 64
+void identity_prefetch(struct identity *identity, const struct event_identifier *identifiers,
+                       size_t count);
 /* Fold one claim. Never fails: a frozen component just takes no edge. */
 void identity_fold(struct identity *identity, const struct identity_claim *claim,
                    struct arena *arena, struct identity_result *ret_result);

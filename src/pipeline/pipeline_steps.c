@@ -12,6 +12,7 @@
 #include "base/check.h"
 
 #define BREATHE_EVENTS 32 /* some 50 us of folding between two chances for a reader */
+#define AHEAD_EVENTS 16   /* so many events' objects are fetched from memory together */
 
 void step_clean(struct pipeline *pipeline, struct batch *batch)
 {
@@ -59,11 +60,28 @@ static void rule_fold(struct pipeline *pipeline, struct item *item, struct arena
         item->who = (struct identity_result){0};
 }
 
+static void identity_ahead(struct pipeline *pipeline, const struct batch *batch, size_t i)
+{
+    struct event_identifier next[IDENTITY_PREFETCH_MAX];
+    size_t count = 0;
+    if (i % AHEAD_EVENTS != 0)
+        return;
+    for (size_t end = i + AHEAD_EVENTS; i < end && i < batch->count; i++) {
+        const struct event *event = &batch->items[i].event.event;
+        if (batch->items[i].event.verdict != CLEAN_STORED)
+            continue;
+        for (size_t j = 0; j < event->identifiers_count && count < IDENTITY_PREFETCH_MAX; j++)
+            next[count++] = event->identifiers[j];
+    }
+    identity_prefetch(pipeline->identity, next, count);
+}
+
 void step_identity(struct pipeline *pipeline, struct batch *batch)
 {
     state_lock(pipeline->state);
     for (size_t i = 0; i < batch->count; i++) {
         struct item *item = &batch->items[i];
+        identity_ahead(pipeline, batch, i);
         enum clean_verdict verdict = item->event.verdict;
         if (verdict == CLEAN_STORED || verdict == CLEAN_DUPLICATE) {
             struct identity_claim claim = claim_of(&item->event);
@@ -88,12 +106,27 @@ static void traits_add(struct pipeline *pipeline, const struct item *item,
                             changes[i].value, changes[i].time_us, item->event.position);
 }
 
+_Static_assert(AHEAD_EVENTS <= PROFILE_PREFETCH_MAX, "asked for in one call");
+
+static void profile_ahead(struct pipeline *pipeline, const struct batch *batch, size_t i)
+{
+    struct visitor_id next[AHEAD_EVENTS];
+    size_t count = 0;
+    if (i % AHEAD_EVENTS != 0)
+        return;
+    for (size_t end = i + AHEAD_EVENTS; i < end && i < batch->count; i++)
+        if (batch->items[i].event.verdict == CLEAN_STORED && batch->items[i].who.anchor.v != 0)
+            next[count++] = batch->items[i].who.anchor;
+    profile_prefetch(pipeline->profile, next, count);
+}
+
 void step_profile(struct pipeline *pipeline, struct batch *batch)
 {
     uint64_t known = warehouse_position(pipeline->warehouse);
     state_lock(pipeline->state);
     for (size_t i = 0; i < batch->count; i++) {
         struct item *item = &batch->items[i];
+        profile_ahead(pipeline, batch, i);
         for (size_t j = 0; j < item->erased_count; j++)
             profile_erase(pipeline->profile, item->erased[j].visitor);
         if (item->event.verdict == CLEAN_STORED && item->who.anchor.v != 0) {

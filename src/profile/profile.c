@@ -41,6 +41,29 @@ static struct summary *summary_get(struct profile *profile, uint64_t visitor)
     return (struct summary *)state_get(profile->summaries, (struct hash128){visitor, 0});
 }
 
+/* Summaries lie all over the memory. Asked for together, and then for what they point to, they cost
+ * one wait instead of one for each line: a third of the time of a person of many devices. */
+void profile_prefetch(struct profile *profile, const struct visitor_id *visitors, size_t count)
+{
+    struct hash128 keys[PROFILE_PREFETCH_MAX];
+    struct state_entry *found[PROFILE_PREFETCH_MAX];
+    CHECK(count <= PROFILE_PREFETCH_MAX);
+    if (count == 0)
+        return;
+    for (size_t i = 0; i < count; i++)
+        keys[i] = (struct hash128){visitors[i].v, 0};
+    state_prefetch(profile->summaries, keys, count, sizeof(struct summary), found);
+    for (size_t i = 0; i < count; i++) {
+        const struct summary *one = (const struct summary *)found[i];
+        if (one == NULL)
+            continue;
+        __builtin_prefetch(one->counters);
+        __builtin_prefetch(one->events);
+        __builtin_prefetch(one->words.list);
+        __builtin_prefetch(one->words.text);
+    }
+}
+
 /* --- folding ---------------------------------------------------------------------------------- */
 
 static struct trait_ops summary_ops(const struct summary *summary, struct arena *arena)
@@ -193,14 +216,25 @@ static void view_lists(const struct summary *summary, struct arena *arena,
     }
 }
 
+static void combine_some(struct profile *profile, const struct visitor_id *visitors, size_t count,
+                         struct arena *arena, struct summary *all)
+{
+    profile_prefetch(profile, visitors, count);
+    for (size_t i = 0; i < count; i++) {
+        const struct summary *one = summary_get(profile, visitors[i].v);
+        if (one != NULL)
+            summary_combine(all, one, arena);
+    }
+}
+
 void profile_view(struct profile *profile, const struct visitor_id *visitors, size_t visitors_count,
                   struct arena *arena, struct profile_view *ret_view)
 {
     struct summary *all = summary_new(0);
-    for (size_t i = 0; i < visitors_count; i++) {
-        const struct summary *one = summary_get(profile, visitors[i].v);
-        if (one != NULL)
-            summary_combine(all, one, arena);
+    for (size_t i = 0; i < visitors_count; i += PROFILE_PREFETCH_MAX) {
+        size_t left = visitors_count - i;
+        size_t count = left < PROFILE_PREFETCH_MAX ? left : PROFILE_PREFETCH_MAX;
+        combine_some(profile, visitors + i, count, arena, all);
     }
     bool seen = all->last_seen_us != INT64_MIN;
     *ret_view = (struct profile_view){.events_total = all->events_total,

@@ -80,6 +80,10 @@ struct profile_view {
     int64_t
         revenue_micros; /* of Order Completed minus Order Refunded and Order Cancelled amounts */
 };
+/* What is asked for next, at most PROFILE_PREFETCH_MAX of it: a hint that saves waiting for memory.
+ */
+#define PROFILE_PREFETCH_MAX 32
+void profile_prefetch(struct profile *profile, const struct visitor_id *visitors, size_t count);
 /* Visitors without a summary are passed over. */
 void profile_view(struct profile *profile, const struct visitor_id *visitors, size_t visitors_count,
                   struct arena *arena, struct profile_view *ret_view);

@@ -209,6 +209,19 @@ struct state_entry *state_get(struct state_table *table, struct hash128 key)
     return entry;
 }
 
+void state_prefetch(struct state_table *table, const struct hash128 *keys, size_t count,
+                    size_t bytes, struct state_entry **ret_found)
+{
+    for (size_t i = 0; i < count; i++)
+        map_prefetch(&table->map, map_key(table, keys[i]));
+    for (size_t i = 0; i < count; i++) {
+        const uint64_t *slot = map_find(&table->map, map_key(table, keys[i]));
+        ret_found[i] = slot == NULL ? NULL : entry_of(*slot);
+        for (size_t at = 0; slot != NULL && at < bytes; at += CACHE_LINE)
+            __builtin_prefetch((const char *)ret_found[i] + at);
+    }
+}
+
 void state_add(struct state_table *table, struct state_entry *entry)
 {
     CHECK(entry->bytes >= sizeof *entry);

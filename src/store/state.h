@@ -67,6 +67,11 @@ void state_breathe(struct state *state);
 /* The object, from memory or file, or NULL when there is none. Stays valid until state_breathe or
  * state_unlock. A file that cannot be read is fatal: going on would fold on nothing. */
 struct state_entry *state_get(struct state_table *table, struct hash128 key);
+/* Bring what `keys` stand for into the processor's cache, `bytes` of each object: a hint before
+ * some tens of gets in a row, each of which would wait for memory twice. ret_found[i] is the object
+ * if it is in memory, else NULL. Nothing is read from the file. */
+void state_prefetch(struct state_table *table, const struct hash128 *keys, size_t count,
+                    size_t bytes, struct state_entry **ret_found);
 /* Add a new object under its entry.key, which must not exist. The table owns it from here. Dirty.
  */
 void state_add(struct state_table *table, struct state_entry *entry);

@@ -32,6 +32,7 @@
 #define FLAG_REMOVED 8u
 #define FLAG_REPLACED 16u
 
+#define CACHE_LINE 64
 #define GENERATIONS 2
 #define SLICE 64 /* objects encoded or scanned per hold of the lock: some 50 µs */
 
