@@ -184,17 +184,17 @@ static void passage_answer(struct passage *passage, uint64_t first)
     collect_intake_done(&passage->intake);
     switch (answer) {
     case ANSWER_GIF:
-        http_reply(request, 200, "image/gif", collect_gif);
+        http_reply_fixed(request, 200, "image/gif", collect_gif);
         break;
     case ANSWER_EMPTY:
-        http_reply(request, 200, "text/plain", STR(""));
+        http_reply_fixed(request, 200, "text/plain", STR(""));
         break;
     case ANSWER_DEBUG:
         reply_debug(request, reason);
         break;
     case ANSWER_SUCCESS:
     case ANSWER_RESULTS:
-        http_reply(request, 200, "application/json", STR("{\"success\":true}"));
+        http_reply_fixed(request, 200, "application/json", STR("{\"success\":true}"));
         break;
     }
 }

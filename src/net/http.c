@@ -16,7 +16,8 @@
  * if the client leaves; a replier that wants to know asks http_watch.c.
  *
  * epoll, not poll: a poll costs something for every open connection, and a thousand that idle or
- * drip would halve the rate of the others. See epoll_wait below for the bug that stood in the way.
+ * drip would halve the rate of the others. http_lane.c stands between MHD and the kernel: the bug
+ * that stood in the way, and what MHD asks too often.
  */
 #include "net/http_int.h"
 
@@ -26,7 +27,6 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -46,17 +46,23 @@ static void *on_target(void *ctx, const char *uri, struct MHD_Connection *mhd)
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
     struct http_request *request = http_request_take(ctx);
     request->mhd = mhd;
+    request->lane = http_lane_here();
     request->connection = info->socket_context;
     request->connection->linger = true; /* until the head is good: MHD may refuse it by itself */
     http_head_uri(request, uri);
     return request;
 }
 
+static bool must_close(const struct http_request *request)
+{
+    return request->close || __atomic_load_n(&request->server->stopping, __ATOMIC_RELAXED);
+}
+
 static enum MHD_Result queue(struct http_request *request, int code, struct MHD_Response *response)
 {
     struct http_server *server = request->server;
 
-    if (request->close || __atomic_load_n(&server->stopping, __ATOMIC_RELAXED))
+    if (must_close(request))
         MHD_add_response_header(response, "Connection", "close");
     if (code >= 100 && code < 600)
         __atomic_add_fetch(&server->by_class[code / 100], 1, __ATOMIC_RELAXED);
@@ -188,13 +194,24 @@ static void active_end(struct http_request *request)
     request->active = false;
 }
 
+static enum MHD_Result queue_fixed(struct http_request *request, const struct http_fixed *fixed)
+{
+    __atomic_add_fetch(&request->server->by_class[request->code / 100], 1, __ATOMIC_RELAXED);
+    return MHD_queue_response(request->mhd, (unsigned)request->code, fixed->response);
+}
+
 static enum MHD_Result request_pick_up(struct http_request *request)
 {
     active_end(request);
     if (__atomic_load_n(&request->state, __ATOMIC_ACQUIRE) == STATE_ABANDONED)
         return MHD_NO;
     struct MHD_Response *response = request->response;
+    const struct http_fixed *fixed = request->fixed;
     request->response = NULL;
+    if (fixed != NULL && !must_close(request))
+        return queue_fixed(request, fixed);
+    if (fixed != NULL) /* the fixed one says nothing of closing */
+        response = http_response_make(fixed->type, fixed->body);
     return queue(request, request->code, response);
 }
 
@@ -303,6 +320,7 @@ static void on_connection(void *ctx, struct MHD_Connection *mhd, void **context,
                           enum MHD_ConnectionNotificationCode code)
 {
     if (code == MHD_CONNECTION_NOTIFY_CLOSED) {
+        http_lane_leave(((struct http_connection *)*context)->fd);
         http_connection_close(ctx, *context);
         *context = NULL;
         return;
@@ -310,6 +328,7 @@ static void on_connection(void *ctx, struct MHD_Connection *mhd, void **context,
     int fd = MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     const struct sockaddr *address =
         MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+    http_lane_enter(ctx, fd);
     *context = http_connection_open(ctx, fd, address);
 }
 
@@ -378,15 +397,6 @@ static enum status files_reserve(struct http_server *server, struct err *err)
     return err_hint(err, ST_INVALID, "raise LimitNOFILE (ulimit -n) to %u", wanted);
 }
 
-/* What MHD calls instead of libc's: never a full list. 0.9.75 reads events as long as it gets as
- * many as it asked for, and waits for the next ones before it serves any; so exactly 128 ready
- * clients would wait for a 129th (ADR 0007). */
-__attribute__((visibility("default"))) int epoll_wait(int fd, struct epoll_event *events, int max,
-                                                      int timeout)
-{
-    return epoll_pwait(fd, events, max > 1 ? max - 1 : max, timeout, NULL);
-}
-
 static enum status daemon_start(struct http_server *server, struct err *err)
 {
     /* No MHD_USE_ERROR_LOG: a stranger must not fill our log. */
@@ -407,6 +417,7 @@ static enum status daemon_start(struct http_server *server, struct err *err)
 static void server_free(struct http_server *server)
 {
     http_requests_free(server);
+    http_lanes_free(server);
     map_done(&server->peers);
     pthread_mutex_destroy(&server->mutex);
     pthread_mutex_destroy(&server->pool_mutex);

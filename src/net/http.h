@@ -88,6 +88,9 @@ void http_set_header(struct http_request *request, const char *name, struct str 
 /* Answer, once. `body` is copied. `type` e.g. "application/json". Consumes the request: do not
  * touch it afterwards. */
 void http_reply(struct http_request *request, int code, const char *type, struct str body);
+/* The same for a type and a body that live, unchanged, as long as the server: what is answered
+ * again and again is made once. */
+void http_reply_fixed(struct http_request *request, int code, const char *type, struct str body);
 /* problem+json (RFC 9457) from an error; adds Retry-After where the status may be retried. */
 void http_reply_error(struct http_request *request, const struct err *err);
 

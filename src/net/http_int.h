@@ -11,7 +11,7 @@
  *   READING -> HANDLING    all is read; the handler is called
  *   HANDLING -> REPLIED    the handler, or a faster thread, answered before it returned
  *   HANDLING -> WAITING    it returned without an answer; the connection is suspended
- *   WAITING -> REPLIED     the replier resumes it
+ *   WAITING -> REPLIED     the replier lays it down for its network thread, which resumes it
  *   WAITING -> ABANDONED   http_stop lost patience: the connection closes, and whoever lets go last
  *                          (network thread or late replier) frees the object */
 #ifndef NET_HTTP_INT_H
@@ -49,6 +49,7 @@
 #define HTTP_ROOM_US INT64_C(50000) /* so long a body waits for room before it is refused */
 #define HTTP_LINGER_SLOTS 64        /* refused senders that are listened to at the same time */
 #define HTTP_LINGER_US (INT64_C(2) * 1000000)
+#define HTTP_FIXED 16 /* answers that are made once; the modules have a handful */
 #define HTTP_FILES_RESERVED                                                                        \
     256u /* descriptors that are not connections: journal, databases, MHD's own */
 
@@ -86,6 +87,13 @@ struct http_field {
     struct str name, value;
 };
 
+/* An answer that is made once; MHD counts who has it. */
+struct http_fixed {
+    const char *type;
+    struct str body;
+    struct MHD_Response *response;
+};
+
 struct http_extra {
     struct http_extra *next;
     char *name, *value;
@@ -97,7 +105,9 @@ struct http_request {
     struct http_server *server;
     struct http_connection *connection;
     struct MHD_Connection *mhd;
-    int state;   /* atomic: enum http_state */
+    struct http_lane *lane;         /* its network thread */
+    struct http_request *lane_next; /* answered, not resumed yet */
+    int state;                      /* atomic: enum http_state */
     int holders; /* atomic; counts only once ABANDONED: network thread and replier */
     /* Network thread: */
     bool begun;      /* its head was complete: it is counted */
@@ -127,6 +137,7 @@ struct http_request {
     void *tell_ctx;
     /* The answer, from the replier to the network thread. */
     struct MHD_Response *response;
+    const struct http_fixed *fixed; /* or this one */
     int code;
 };
 
@@ -184,6 +195,9 @@ struct http_server {
 
     pthread_mutex_t pool_mutex; /* request objects */
     struct http_request *requests_all, *requests_free;
+    struct http_lane *lanes;
+    struct http_fixed fixed[HTTP_FIXED]; /* added to under pool_mutex, read without */
+    unsigned fixed_count;                /* atomic */
 
     pthread_t sweeper;
     int sweeper_wake;  /* eventfd */
@@ -209,7 +223,18 @@ void http_request_give(struct http_request *request);
 /* One of the two holders of an abandoned request lets go. */
 void http_request_drop(struct http_request *request);
 void http_requests_free(struct http_server *server);
+struct MHD_Response *http_response_make(const char *type, struct str body);
 struct MHD_Response *http_problem(int code, const char *detail, const char *hint, bool retry);
+
+/* http_lane.c: between MHD and the kernel, one for each network thread. A new connection enters
+ * before MHD watches it, and leaves before MHD closes it; both on its thread. */
+void http_lane_enter(struct http_server *server, int fd);
+void http_lane_leave(int fd);
+struct http_lane *http_lane_here(void);
+/* Any thread: a suspended request has its answer and shall be resumed. It may be gone afterwards.
+ */
+void http_lane_answer(struct http_lane *lane, struct http_request *request);
+void http_lanes_free(struct http_server *server);
 
 /* http_sweep.c: connections as they come and go, addresses, the sweeper. */
 MUST_USE enum status http_sweeper_start(struct http_server *server, struct err *err);

@@ -45,6 +45,7 @@ static void request_clear(struct http_request *request)
     if (request->response != NULL)
         MHD_destroy_response(request->response);
     request->response = NULL;
+    request->fixed = NULL;
     request->extras = NULL;
     request->tell = NULL;
     request->tell_ctx = NULL;
@@ -84,6 +85,8 @@ void http_request_drop(struct http_request *request)
 
 void http_requests_free(struct http_server *server)
 {
+    for (unsigned i = 0; i < server->fixed_count; i++)
+        MHD_destroy_response(server->fixed[i].response);
     struct http_request *next;
     for (struct http_request *request = server->requests_all; request != NULL; request = next) {
         next = request->all_next;
@@ -176,7 +179,7 @@ void *http_told(struct http_request *request)
     return request->tell_ctx;
 }
 
-static struct MHD_Response *response_make(const char *type, struct str body)
+struct MHD_Response *http_response_make(const char *type, struct str body)
 {
     /* MHD takes a non-const pointer but copies in this mode. */
     struct MHD_Response *response =
@@ -191,12 +194,13 @@ static struct MHD_Response *response_make(const char *type, struct str body)
 /* Hand the answer to the network thread. After a successful swap the request may be gone. */
 static void request_answer(struct http_request *request, int code, struct MHD_Response *response)
 {
-    struct MHD_Connection *mhd = request->mhd;
+    struct http_lane *lane = request->lane;
     int state = STATE_HANDLING;
 
     if (request->tell != NULL)
         request->tell(request->tell_ctx, request, code);
-    for (struct http_extra *extra = request->extras; extra != NULL; extra = extra->next)
+    for (struct http_extra *extra = request->extras; response != NULL && extra != NULL;
+         extra = extra->next)
         MHD_add_response_header(response, extra->name, extra->value);
     CHECK(request->response == NULL);
     http_room_set(request, 0);
@@ -208,7 +212,7 @@ static void request_answer(struct http_request *request, int code, struct MHD_Re
     if (state == STATE_WAITING &&
         __atomic_compare_exchange_n(&request->state, &state, STATE_REPLIED, false, __ATOMIC_ACQ_REL,
                                     __ATOMIC_ACQUIRE)) {
-        MHD_resume_connection(mhd);
+        http_lane_answer(lane, request);
         return;
     }
     CHECK(state ==
@@ -218,7 +222,44 @@ static void request_answer(struct http_request *request, int code, struct MHD_Re
 
 void http_reply(struct http_request *request, int code, const char *type, struct str body)
 {
-    request_answer(request, code, response_make(type, body));
+    request_answer(request, code, http_response_make(type, body));
+}
+
+static const struct http_fixed *fixed_find(struct http_server *server, const char *type,
+                                           struct str body)
+{
+    unsigned count = __atomic_load_n(&server->fixed_count, __ATOMIC_ACQUIRE);
+    for (unsigned i = 0; i < count; i++) {
+        const struct http_fixed *fixed = &server->fixed[i];
+        if (fixed->body.p == body.p && fixed->body.n == body.n && fixed->type == type)
+            return fixed;
+    }
+    return NULL;
+}
+
+static const struct http_fixed *fixed_make(struct http_server *server, const char *type,
+                                           struct str body)
+{
+    pthread_mutex_lock(&server->pool_mutex);
+    const struct http_fixed *fixed = fixed_find(server, type, body);
+    if (fixed == NULL && server->fixed_count < HTTP_FIXED) {
+        struct http_fixed *fresh = &server->fixed[server->fixed_count];
+        *fresh = (struct http_fixed){type, body, http_response_make(type, body)};
+        __atomic_store_n(&server->fixed_count, server->fixed_count + 1, __ATOMIC_RELEASE);
+        fixed = fresh;
+    }
+    pthread_mutex_unlock(&server->pool_mutex);
+    return fixed;
+}
+
+void http_reply_fixed(struct http_request *request, int code, const char *type, struct str body)
+{
+    const struct http_fixed *fixed =
+        request->extras != NULL ? NULL : fixed_find(request->server, type, body);
+    if (fixed == NULL && request->extras == NULL)
+        fixed = fixed_make(request->server, type, body);
+    request->fixed = fixed;
+    request_answer(request, code, fixed != NULL ? NULL : http_response_make(type, body));
 }
 
 struct MHD_Response *http_problem(int code, const char *detail, const char *hint, bool retry)
@@ -234,7 +275,7 @@ struct MHD_Response *http_problem(int code, const char *detail, const char *hint
     buf_char(&json, '}');
     CHECK(!json.overflow); /* detail and hint are bounded by struct err */
 
-    struct MHD_Response *response = response_make("application/problem+json", buf_view(&json));
+    struct MHD_Response *response = http_response_make("application/problem+json", buf_view(&json));
     buf_done(&json);
     if (retry)
         MHD_add_response_header(response, "Retry-After", "1");

@@ -280,6 +280,50 @@ static void test_answers_before_the_handler_returns(void **state)
     many_answers("/early", 1000);
 }
 
+/* While a request waits its connection stays in the kernel's set (http_lane.c): what the kernel
+ * tells of it then must not be lost. */
+static void test_what_comes_while_a_request_waits_is_read_afterwards(void **state)
+{
+    struct bench bench;
+    char answer[4096];
+    (void)state;
+
+    bench_start(&bench, (struct http_options){.threads = 1});
+    int fd = dial(&bench, NULL), other = dial(&bench, NULL);
+    for (int round = 0; round < 50; round++) {
+        say_post(fd, "/hold", "first");
+        bench_wait_held(&bench, 1);
+        say_post(fd, "/echo", "second");
+        for (int i = 0; i < 3; i++) { /* the only network thread has looked at its events by then */
+            say_post(other, "/later", "between");
+            assert_int_equal(hear(other, answer, sizeof answer), 200);
+        }
+        assert_int_equal(bench_release(&bench), 1);
+        assert_int_equal(hear(fd, answer, sizeof answer), 200);
+        assert_int_equal(hear(fd, answer, sizeof answer), 200);
+        assert_non_null(strstr(answer, "second"));
+    }
+    say_post(fd, "/hold", "left");
+    bench_wait_held(&bench, 1);
+    close(fd);
+    say_post(other, "/later", "between");
+    assert_int_equal(hear(other, answer, sizeof answer), 200);
+    assert_int_equal(bench_release(&bench), 1);
+    int64_t until = test_now_ms() + WAIT_MS;
+    struct http_stats stats;
+    for (http_stats(bench.server, &stats); stats.connections > 1;
+         http_stats(bench.server, &stats)) {
+        assert_true(test_now_ms() < until);
+        fd = dial(&bench, NULL); /* may have the descriptor that was just given back */
+        say_post(fd, "/later", "new");
+        assert_int_equal(hear(fd, answer, sizeof answer), 200);
+        close(fd);
+        poll(NULL, 0, 1);
+    }
+    close(other);
+    bench_stop(&bench, 0);
+}
+
 static void wait_for(const int *counter, int wanted)
 {
     int64_t until = test_now_ms() + WAIT_MS;
@@ -564,6 +608,7 @@ int net_http_tests(void)
         cmocka_unit_test(test_many_connections_all_get_all_answers),
         cmocka_unit_test(test_ten_thousand_suspended_answers),
         cmocka_unit_test(test_answers_before_the_handler_returns),
+        cmocka_unit_test(test_what_comes_while_a_request_waits_is_read_afterwards),
         cmocka_unit_test(test_a_client_that_leaves_is_noticed),
         cmocka_unit_test(test_a_client_that_stays_is_answered),
         cmocka_unit_test(test_stop_tells_who_is_watched),
