@@ -13,16 +13,6 @@ static const char *const orders[] = {"ordered", "strict", "unordered"};
 
 /* --- times ------------------------------------------------------------------------------------ */
 
-void live_waits_add(struct live_waits *waits, uint32_t seconds)
-{
-    if (waits->count == waits->capacity) {
-        waits->capacity = waits->capacity == 0 ? 64 : waits->capacity * 2;
-        waits->list = mem_grow(waits->list, waits->capacity * sizeof *waits->list);
-    }
-    waits->list[waits->count++] = seconds;
-    waits->sum += seconds;
-}
-
 void live_waits_join(struct live_waits *waits, struct live_waits *from)
 {
     if (waits->count == 0) {

@@ -1,0 +1,356 @@
+/* timeline_batch.c - a page's people at once, only the events that somebody asked for.
+ *
+ * The codes of a page's piece are searched in one go: a bit for each event, and the list of those
+ * that are set. How many are set before a slot's first event says where its part of the list
+ * begins, so a person with one visitor costs no search of their own; neighbours of that kind are
+ * copied together. The others' parts are gathered (from the list where they lie in this page) and
+ * put in order; they are few events each, so that who is before whom is counted and not asked. */
+#include "timeline/timeline_cursor_int.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/check.h"
+
+#define FEW 32 /* events of a person that are ordered by counting */
+
+/* Of one cursor. */
+struct batch_scratch {
+    uint32_t starts_of[PAGE_SLOTS + 1]; /* by slot: where its events begin in `found` */
+    uint32_t person[PAGE_SLOTS], starts[PAGE_SLOTS + 1];
+    uint32_t people, count;
+
+    uint64_t *marks; /* a bit for each event of the page's piece */
+    uint32_t *ranks; /* how many are set before each word */
+    uint32_t *found; /* which are set */
+    uint32_t capacity;
+
+    uint32_t from, to; /* in `found`: of neighbours that wait to be copied */
+
+    uint8_t *begins; /* what is given */
+    uint16_t *code, *origin;
+    uint32_t *time;
+    uint64_t *rows;
+    uint32_t room;
+
+    uint64_t *keys, *sorted; /* of one person: time, index in the next two */
+    uint32_t *at;
+    uint32_t *part;
+    uint32_t items_room;
+};
+
+void timeline_batch_free(struct batch_scratch *scratch)
+{
+    if (scratch == NULL)
+        return;
+    free(scratch->marks);
+    free(scratch->ranks);
+    free(scratch->found);
+    free(scratch->begins);
+    free(scratch->code);
+    free(scratch->origin);
+    free(scratch->time);
+    free(scratch->rows);
+    free(scratch->keys);
+    free(scratch->sorted);
+    free(scratch->at);
+    free(scratch->part);
+    free(scratch);
+}
+
+static void found_reserve(struct batch_scratch *scratch, uint32_t count)
+{
+    if (count < scratch->capacity)
+        return;
+    scratch->capacity = count + count / 2 + 64;
+    size_t words = scratch->capacity / 64 + 2;
+    scratch->marks = mem_grow(scratch->marks, words * sizeof *scratch->marks);
+    scratch->ranks = mem_grow(scratch->ranks, words * sizeof *scratch->ranks);
+    scratch->found = mem_grow(scratch->found, scratch->capacity * sizeof *scratch->found);
+}
+
+static void room_reserve(struct batch_scratch *scratch, uint64_t count)
+{
+    if (count <= scratch->room)
+        return;
+    CHECK(count < UINT32_MAX / 2);
+    size_t n = count + count / 2, beyond = READ_BEYOND;
+    scratch->room = (uint32_t)n;
+    scratch->begins = mem_grow(scratch->begins, n + beyond);
+    scratch->code = mem_grow(scratch->code, n * sizeof *scratch->code + beyond);
+    scratch->origin = mem_grow(scratch->origin, n * sizeof *scratch->origin + beyond);
+    scratch->time = mem_grow(scratch->time, n * sizeof *scratch->time + beyond);
+    scratch->rows = mem_grow(scratch->rows, n * sizeof *scratch->rows + beyond);
+}
+
+static void items_reserve(struct batch_scratch *scratch, uint64_t count)
+{
+    if (count <= scratch->items_room)
+        return;
+    CHECK(count < UINT32_MAX / 2);
+    size_t n = count + count / 2;
+    scratch->items_room = (uint32_t)n;
+    scratch->keys = mem_grow(scratch->keys, n * sizeof *scratch->keys);
+    scratch->sorted = mem_grow(scratch->sorted, n * sizeof *scratch->sorted);
+    scratch->at = mem_grow(scratch->at, n * sizeof *scratch->at);
+    scratch->part = mem_grow(scratch->part, n * sizeof *scratch->part);
+}
+
+/* --- the page's own piece --------------------------------------------------------------------- */
+
+/* How many bits are set. The instruction is not every processor's, and the compiler's own way is a
+ * call. */
+static uint32_t bits_count(uint64_t x)
+{
+    x -= x >> 1 & UINT64_C(0x5555555555555555);
+    x = (x & UINT64_C(0x3333333333333333)) + (x >> 2 & UINT64_C(0x3333333333333333));
+    x = (x + (x >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    return (uint32_t)(x * UINT64_C(0x0101010101010101) >> 56);
+}
+
+static uint32_t rank_of(const struct batch_scratch *scratch, uint32_t i)
+{
+    return scratch->ranks[i / 64] +
+           bits_count(scratch->marks[i / 64] & ((UINT64_C(1) << i % 64) - 1));
+}
+
+static void page_search(const struct timeline_cursor *cursor, struct batch_scratch *scratch)
+{
+    const struct piece *piece = cursor->base;
+    if (piece == NULL)
+        return;
+    uint32_t words = (piece->count + 63) / 64, n = 0;
+    found_reserve(scratch, piece->count);
+    if (piece->code_bytes == 1)
+        code_set_mark_u8(&cursor->scan->set, piece->code, piece->count, scratch->marks);
+    else
+        code_set_mark_u16(&cursor->scan->set, (const uint16_t *)piece->code, piece->count,
+                          scratch->marks);
+    for (uint32_t w = 0; w < words; w++) {
+        scratch->ranks[w] = n;
+        for (uint64_t bits = scratch->marks[w]; bits != 0; bits &= bits - 1)
+            scratch->found[n++] = w * 64 + (uint32_t)__builtin_ctzll(bits);
+    }
+    scratch->marks[words] = 0;
+    scratch->ranks[words] = n;
+    for (uint32_t run = 0; run <= piece->runs; run++)
+        scratch->starts_of[run] = rank_of(scratch, piece->offsets[run]);
+}
+
+/* Those who wait, one after the other as they lie. */
+static void waiting_copy(const struct timeline_cursor *cursor, struct batch_scratch *scratch)
+{
+    uint32_t n = scratch->to - scratch->from, count = scratch->count;
+    if (n == 0)
+        return;
+    room_reserve(scratch, (uint64_t)count + n);
+    const struct piece *piece = cursor->base;
+    const uint32_t *restrict found = scratch->found + scratch->from;
+    uint32_t *restrict time = scratch->time + count;
+    uint16_t *restrict code = scratch->code + count, *restrict origin = scratch->origin + count;
+    uint64_t *restrict rows = scratch->rows + count, row = (uint64_t)cursor->page << 32;
+    if (piece->code_bytes == 1 && piece->origin_bytes == 1)
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t at = found[i];
+            time[i] = piece->time[at];
+            code[i] = piece->code[at];
+            origin[i] = piece->origin[at];
+            rows[i] = row | at;
+        }
+    else
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t at = found[i];
+            time[i] = piece->time[at];
+            code[i] = (uint16_t)timeline_piece_code(piece, at);
+            origin[i] = (uint16_t)timeline_piece_origin(piece, at);
+            rows[i] = row | at;
+        }
+    scratch->count += n;
+    scratch->from = scratch->to;
+}
+
+static void alone_add(const struct timeline_cursor *cursor, struct batch_scratch *scratch,
+                      uint32_t person)
+{
+    uint32_t from = scratch->starts_of[person % PAGE_SLOTS];
+    uint32_t to = scratch->starts_of[person % PAGE_SLOTS + 1];
+    if (from == to)
+        return;
+    if (from != scratch->to) {
+        waiting_copy(cursor, scratch);
+        scratch->from = from;
+    }
+    scratch->to = to;
+    scratch->person[scratch->people] = person;
+    scratch->starts[scratch->people++] = scratch->count + (from - scratch->from);
+}
+
+/* --- people with several parts ---------------------------------------------------------------- */
+
+/* The wanted events of the parts, one part after the other. True: they are in their order. */
+static bool parts_gather(struct timeline_cursor *cursor, struct batch_scratch *scratch,
+                         uint32_t *ret_count)
+{
+    uint64_t most = 0, before = 0;
+    uint32_t count = 0;
+    bool ordered = true;
+    for (uint32_t p = 0; p < cursor->parts_count; p++)
+        most += cursor->parts[p].to - cursor->parts[p].from;
+    items_reserve(scratch, most);
+    for (uint32_t p = 0; p < cursor->parts_count; p++) {
+        const struct part *part = &cursor->parts[p];
+        const struct piece *piece = part->piece;
+        uint32_t *at = scratch->at + count, n, from = part->from;
+        if (part->number == cursor->page) {
+            uint32_t first = rank_of(scratch, part->from);
+            n = rank_of(scratch, part->to) - first;
+            memcpy(at, scratch->found + first, n * sizeof *at);
+            from = 0;
+        } else if (piece->code_bytes == 1) {
+            n = (uint32_t)code_set_find_u8_beyond(&cursor->scan->set, piece->code + from,
+                                                  part->to - from, at);
+        } else {
+            n = (uint32_t)code_set_find_u16(
+                &cursor->scan->set, (const uint16_t *)piece->code + from, part->to - from, at);
+        }
+        for (uint32_t i = 0; i < n; i++) {
+            at[i] += from;
+            uint64_t time = piece->time[at[i]];
+            ordered &= time > before;
+            before = time;
+            scratch->part[count + i] = p;
+            scratch->keys[count + i] = time << 32 | (count + i);
+        }
+        count += n;
+    }
+    *ret_count = count;
+    return ordered;
+}
+
+static int key_order(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static uint64_t place_of(const struct timeline_cursor *cursor, const struct batch_scratch *scratch,
+                         uint64_t key)
+{
+    uint32_t i = (uint32_t)key;
+    return cursor->parts[scratch->part[i]].piece->place[scratch->at[i]];
+}
+
+/* Keys differ: no two have one index. A few find their places by counting who is smaller. Then
+ * those of one second are put in their order. */
+static void keys_sort(const struct timeline_cursor *cursor, struct batch_scratch *scratch,
+                      uint32_t count)
+{
+    uint64_t *keys = scratch->keys, *sorted = scratch->sorted;
+    if (count <= FEW) {
+        for (uint32_t i = 0; i < count; i++) {
+            uint32_t place = 0;
+            for (uint32_t j = 0; j < count; j++)
+                place += keys[j] < keys[i];
+            sorted[place] = keys[i];
+        }
+        scratch->keys = sorted;
+        scratch->sorted = keys;
+        keys = sorted;
+    } else {
+        qsort(keys, count, sizeof *keys, key_order);
+    }
+    for (uint32_t i = 1; i < count; i++)
+        for (uint32_t j = i;
+             j > 0 && keys[j - 1] >> 32 == keys[j] >> 32 &&
+             place_of(cursor, scratch, keys[j]) < place_of(cursor, scratch, keys[j - 1]);
+             j--) {
+            uint64_t key = keys[j];
+            keys[j] = keys[j - 1];
+            keys[j - 1] = key;
+        }
+}
+
+static void parts_add(struct timeline_cursor *cursor, struct batch_scratch *scratch,
+                      uint32_t person, uint32_t first)
+{
+    uint32_t n;
+    timeline_cursor_parts(cursor, first);
+    bool ordered = parts_gather(cursor, scratch, &n);
+    if (n == 0)
+        return;
+    if (!ordered)
+        keys_sort(cursor, scratch, n);
+    waiting_copy(cursor, scratch);
+    room_reserve(scratch, (uint64_t)scratch->count + n);
+    scratch->person[scratch->people] = person;
+    scratch->starts[scratch->people++] = scratch->count;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t item = (uint32_t)scratch->keys[i], to = scratch->count + i;
+        const struct part *part = &cursor->parts[scratch->part[item]];
+        uint32_t at = scratch->at[item];
+        scratch->time[to] = (uint32_t)(scratch->keys[i] >> 32);
+        scratch->code[to] = (uint16_t)timeline_piece_code(part->piece, at);
+        scratch->origin[to] = (uint16_t)timeline_piece_origin(part->piece, at);
+        scratch->rows[to] = (uint64_t)part->number << 32 | at;
+    }
+    scratch->count += n;
+}
+
+/* --- a page ----------------------------------------------------------------------------------- */
+
+static void people_add(struct timeline_cursor *cursor, struct batch_scratch *scratch)
+{
+    const struct timeline_set *only = cursor->scan->options.only;
+    scratch->people = scratch->count = scratch->from = scratch->to = 0;
+    for (uint32_t slot = cursor->slot; slot < cursor->slot_end; slot++) {
+        if (only != NULL &&
+            (slot = timeline_set_next(only, slot, cursor->slot_end)) == cursor->slot_end)
+            break;
+        uint32_t first = cursor->map->first[slot % PAGE_SLOTS];
+        if (first == TIMELINE_NONE)
+            continue;
+        if (timeline_cursor_alone(cursor, slot, first))
+            alone_add(cursor, scratch, slot);
+        else
+            parts_add(cursor, scratch, slot, first);
+    }
+    waiting_copy(cursor, scratch);
+    room_reserve(scratch, 1);
+    scratch->starts[scratch->people] = scratch->count;
+    memset(scratch->begins, 0, scratch->count);
+    for (uint32_t i = 0; i < scratch->people; i++)
+        scratch->begins[scratch->starts[i]] = 1;
+}
+
+bool timeline_cursor_batch(struct timeline_cursor *cursor, struct timeline_batch *ret_batch)
+{
+    const struct timeline_set *only = cursor->scan->options.only;
+    CHECK(cursor->scan->options.wanted != NULL && !cursor->nobody);
+    if (cursor->batch == NULL)
+        cursor->batch = mem_zero(sizeof *cursor->batch);
+    struct batch_scratch *scratch = cursor->batch;
+    *ret_batch = (struct timeline_batch){0};
+    if (!timeline_cursor_page(cursor))
+        return false;
+    if (only != NULL && timeline_set_next(only, cursor->slot, cursor->slot_end) == cursor->slot_end)
+        return true;
+    page_search(cursor, scratch);
+    people_add(cursor, scratch);
+    uint64_t events = cursor->base == NULL ? 0 : cursor->base->count;
+    for (uint32_t i = 0; i < cursor->touches_count; i++)
+        events += cursor->touches[i].to - cursor->touches[i].from;
+    *ret_batch = (struct timeline_batch){
+        .people = scratch->people,
+        .count = scratch->count,
+        .person = scratch->person,
+        .starts = scratch->starts,
+        .begins = scratch->begins,
+        .code = scratch->code,
+        .origin = scratch->origin,
+        .time = scratch->time,
+        .rows = scratch->rows,
+        .events = events,
+    };
+    return true;
+}
