@@ -15,7 +15,10 @@
 #include <stdlib.h>
 
 #define KEYS_FEW 16
-#define RARE_SHARE 64 /* below 1 / this of all events posting lists win */
+/* Posting lists win below one of so many events, where each person costs something; and below one
+ * of so many people, where only pages do. */
+#define RARE_EVENTS 64
+#define RARE_SLOTS 2048
 
 /* One thread's. */
 struct worker {
@@ -357,13 +360,22 @@ static void funnel_each(const struct live_ask *ask, const struct timeline_run *r
 
 /* --- one window ------------------------------------------------------------------------------- */
 
+/* No conditions, one step an event, no value to hold: most questions. */
+static bool is_plain(const struct live_ask *ask, const struct live_funnel *funnel)
+{
+    return funnel->chain.plain && !funnel->chain.any_order && !funnel->all &&
+           funnel->filtered == 0 && funnel->spoil_bits == NULL && funnel->hold == NULL &&
+           ask->filters_count == 0;
+}
+
 /* Who is to be read: with a rare step that everybody needs who counts, those who have it. True =
  * `set` is made. */
 static bool people_rare(const struct live_ask *ask, const struct live_funnel *funnel,
                         struct timeline_set *set)
 {
     const struct timeline_view *view = ask->view;
-    uint64_t rarest = view->events / RARE_SHARE, events = 0;
+    uint64_t rarest = is_plain(ask, funnel) ? view->slots / RARE_SLOTS : view->events / RARE_EVENTS;
+    uint64_t events = 0;
     unsigned needed = ask->want != NULL && !funnel->want_dropped ? (unsigned)funnel->want_step : 1;
     uint32_t code = TIMELINE_NONE;
     if (funnel->chain.any_order) { /* whoever did one of them */
@@ -416,14 +428,6 @@ static void worker_done(struct worker *worker)
     free(worker->held_spoils);
     free(worker->keys);
     free(worker->of);
-}
-
-/* No conditions, one step an event, no value to hold: most questions. */
-static bool is_plain(const struct live_ask *ask, const struct live_funnel *funnel)
-{
-    return funnel->chain.plain && !funnel->chain.any_order && !funnel->all &&
-           funnel->filtered == 0 && funnel->spoil_bits == NULL && funnel->hold == NULL &&
-           ask->filters_count == 0;
 }
 
 static enum status window_count(struct live_ask *ask, const struct live_funnel *funnel,

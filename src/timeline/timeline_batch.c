@@ -13,7 +13,9 @@
 #include "base/arena.h"
 #include "base/check.h"
 
-#define FEW 32 /* events of a person that are ordered by counting */
+#define SLACK 8 /* numbers that may be copied beyond an end */
+#define AHEAD 8 /* words */
+#define FEW 32  /* events of a person that are ordered by counting */
 
 /* Of one cursor. */
 struct batch_scratch {
@@ -23,7 +25,8 @@ struct batch_scratch {
 
     uint64_t *marks; /* a bit for each event of the page's piece */
     uint32_t *ranks; /* how many are set before each word */
-    uint32_t *found; /* which are set */
+    uint32_t *found; /* which are set … */
+    uint32_t *when;  /* … and their times: read in one go, which memory likes best */
     uint32_t capacity;
 
     uint32_t from, to; /* in `found`: of neighbours that wait to be copied */
@@ -35,8 +38,7 @@ struct batch_scratch {
     uint32_t room;
 
     uint64_t *keys, *sorted; /* of one person: time, index in the next two */
-    uint32_t *at;
-    uint32_t *part;
+    uint32_t *at, *moments, *part;
     uint32_t items_room;
 };
 
@@ -47,6 +49,7 @@ void timeline_batch_free(struct batch_scratch *scratch)
     free(scratch->marks);
     free(scratch->ranks);
     free(scratch->found);
+    free(scratch->when);
     free(scratch->begins);
     free(scratch->code);
     free(scratch->origin);
@@ -55,19 +58,21 @@ void timeline_batch_free(struct batch_scratch *scratch)
     free(scratch->keys);
     free(scratch->sorted);
     free(scratch->at);
+    free(scratch->moments);
     free(scratch->part);
     free(scratch);
 }
 
 static void found_reserve(struct batch_scratch *scratch, uint32_t count)
 {
-    if (count < scratch->capacity)
+    if (count + SLACK < scratch->capacity)
         return;
-    scratch->capacity = count + count / 2 + 64;
+    scratch->capacity = count + count / 2 + 64; /* more than SLACK */
     size_t words = scratch->capacity / 64 + 2;
     scratch->marks = mem_grow(scratch->marks, words * sizeof *scratch->marks);
     scratch->ranks = mem_grow(scratch->ranks, words * sizeof *scratch->ranks);
     scratch->found = mem_grow(scratch->found, scratch->capacity * sizeof *scratch->found);
+    scratch->when = mem_grow(scratch->when, scratch->capacity * sizeof *scratch->when);
 }
 
 static void room_reserve(struct batch_scratch *scratch, uint64_t count)
@@ -94,6 +99,7 @@ static void items_reserve(struct batch_scratch *scratch, uint64_t count)
     scratch->keys = mem_grow(scratch->keys, n * sizeof *scratch->keys);
     scratch->sorted = mem_grow(scratch->sorted, n * sizeof *scratch->sorted);
     scratch->at = mem_grow(scratch->at, n * sizeof *scratch->at);
+    scratch->moments = mem_grow(scratch->moments, n * sizeof *scratch->moments);
     scratch->part = mem_grow(scratch->part, n * sizeof *scratch->part);
 }
 
@@ -129,9 +135,13 @@ static void page_search(const struct timeline_cursor *cursor, struct batch_scrat
                           scratch->marks);
     for (uint32_t w = 0; w < words; w++) {
         scratch->ranks[w] = n;
+        for (uint32_t line = 0; line < 64; line += 16) /* times, read next */
+            __builtin_prefetch(piece->time + (size_t)(w + AHEAD) * 64 + line);
         for (uint64_t bits = scratch->marks[w]; bits != 0; bits &= bits - 1)
             scratch->found[n++] = w * 64 + (uint32_t)__builtin_ctzll(bits);
     }
+    for (uint32_t i = 0; i < n; i++)
+        scratch->when[i] = piece->time[scratch->found[i]];
     scratch->marks[words] = 0;
     scratch->ranks[words] = n;
     for (uint32_t run = 0; run <= piece->runs; run++)
@@ -147,13 +157,12 @@ static void waiting_copy(const struct timeline_cursor *cursor, struct batch_scra
     room_reserve(scratch, (uint64_t)count + n);
     const struct piece *piece = cursor->base;
     const uint32_t *restrict found = scratch->found + scratch->from;
-    uint32_t *restrict time = scratch->time + count;
+    memcpy(scratch->time + count, scratch->when + scratch->from, n * sizeof *scratch->time);
     uint16_t *restrict code = scratch->code + count, *restrict origin = scratch->origin + count;
     uint64_t *restrict rows = scratch->rows + count, row = (uint64_t)cursor->page << 32;
     if (piece->code_bytes == 1 && piece->origin_bytes == 1)
         for (uint32_t i = 0; i < n; i++) {
             uint32_t at = found[i];
-            time[i] = piece->time[at];
             code[i] = piece->code[at];
             origin[i] = piece->origin[at];
             rows[i] = row | at;
@@ -161,7 +170,6 @@ static void waiting_copy(const struct timeline_cursor *cursor, struct batch_scra
     else
         for (uint32_t i = 0; i < n; i++) {
             uint32_t at = found[i];
-            time[i] = piece->time[at];
             code[i] = (uint16_t)timeline_piece_code(piece, at);
             origin[i] = (uint16_t)timeline_piece_origin(piece, at);
             rows[i] = row | at;
@@ -188,42 +196,64 @@ static void alone_add(const struct timeline_cursor *cursor, struct batch_scratch
 
 /* --- people with several parts ---------------------------------------------------------------- */
 
-/* The wanted events of the parts, one part after the other. True: they are in their order. */
+/* Mostly a few: then eight are copied, which needs no call. */
+static void numbers_copy(uint32_t *to, const uint32_t *from, uint32_t count)
+{
+    if (count <= SLACK)
+        memcpy(to, from, SLACK * sizeof *to);
+    else
+        memcpy(to, from, count * sizeof *to);
+}
+
+/* The wanted events of a part: where they are in its piece, and when. */
+static uint32_t part_search(const struct timeline_cursor *cursor,
+                            const struct batch_scratch *scratch, const struct part *part,
+                            uint32_t *ret_at, uint32_t *ret_when)
+{
+    const struct code_set *set = &cursor->scan->set;
+    const struct piece *piece = part->piece;
+    uint32_t from = part->from, count = part->to - from, n;
+    if (part->number == cursor->page) {
+        uint32_t first = rank_of(scratch, from);
+        n = rank_of(scratch, part->to) - first;
+        numbers_copy(ret_at, scratch->found + first, n);
+        numbers_copy(ret_when, scratch->when + first, n);
+        return n;
+    }
+    n = (uint32_t)(piece->code_bytes == 1
+                       ? code_set_find_u8_beyond(set, piece->code + from, count, ret_at)
+                       : code_set_find_u16(set, (const uint16_t *)piece->code + from, count,
+                                           ret_at));
+    for (uint32_t i = 0; i < n; i++) {
+        ret_at[i] += from;
+        ret_when[i] = piece->time[ret_at[i]];
+    }
+    return n;
+}
+
+/* Those of all parts, one part after the other. True: they are in their order. */
 static bool parts_gather(struct timeline_cursor *cursor, struct batch_scratch *scratch,
                          uint32_t *ret_count)
 {
-    uint64_t most = 0, before = 0;
-    uint32_t count = 0;
+    uint64_t most = 0;
+    uint32_t count = 0, before = 0;
     bool ordered = true;
     for (uint32_t p = 0; p < cursor->parts_count; p++)
         most += cursor->parts[p].to - cursor->parts[p].from;
-    items_reserve(scratch, most);
+    items_reserve(scratch, most + SLACK);
     for (uint32_t p = 0; p < cursor->parts_count; p++) {
-        const struct part *part = &cursor->parts[p];
-        const struct piece *piece = part->piece;
-        uint32_t *at = scratch->at + count, n, from = part->from;
-        if (part->number == cursor->page) {
-            uint32_t first = rank_of(scratch, part->from);
-            n = rank_of(scratch, part->to) - first;
-            memcpy(at, scratch->found + first, n * sizeof *at);
-            from = 0;
-        } else if (piece->code_bytes == 1) {
-            n = (uint32_t)code_set_find_u8_beyond(&cursor->scan->set, piece->code + from,
-                                                  part->to - from, at);
-        } else {
-            n = (uint32_t)code_set_find_u16(
-                &cursor->scan->set, (const uint16_t *)piece->code + from, part->to - from, at);
-        }
-        for (uint32_t i = 0; i < n; i++) {
-            at[i] += from;
-            uint64_t time = piece->time[at[i]];
-            ordered &= time > before;
-            before = time;
+        uint32_t *when = scratch->moments + count;
+        uint32_t n = part_search(cursor, scratch, &cursor->parts[p], scratch->at + count, when);
+        if (n == 0)
+            continue;
+        ordered &= when[0] > before;
+        before = when[n - 1];
+        for (uint32_t i = 0; i < n; i++)
             scratch->part[count + i] = p;
-            scratch->keys[count + i] = time << 32 | (count + i);
-        }
         count += n;
     }
+    for (uint32_t i = 0; i < count; i++)
+        scratch->keys[i] = (uint64_t)scratch->moments[i] << 32 | i;
     *ret_count = count;
     return ordered;
 }
