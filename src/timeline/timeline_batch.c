@@ -178,11 +178,10 @@ static void waiting_copy(const struct timeline_cursor *cursor, struct batch_scra
     scratch->from = scratch->to;
 }
 
-static void alone_add(const struct timeline_cursor *cursor, struct batch_scratch *scratch,
-                      uint32_t person)
+/* All that a person has. */
+static void slice_add(const struct timeline_cursor *cursor, struct batch_scratch *scratch,
+                      uint32_t person, uint32_t from, uint32_t to)
 {
-    uint32_t from = scratch->starts_of[person % PAGE_SLOTS];
-    uint32_t to = scratch->starts_of[person % PAGE_SLOTS + 1];
     if (from == to)
         return;
     if (from != scratch->to) {
@@ -192,6 +191,111 @@ static void alone_add(const struct timeline_cursor *cursor, struct batch_scratch
     scratch->to = to;
     scratch->person[scratch->people] = person;
     scratch->starts[scratch->people++] = scratch->count + (from - scratch->from);
+}
+
+/* --- an order for what came from several places --------------------------------------------- */
+
+static int key_order(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* By time. No two keys are equal, as their lower halves are numbers. A few find their places by
+ * counting who is smaller. */
+static void keys_sort(struct batch_scratch *scratch, uint32_t count)
+{
+    uint64_t *keys = scratch->keys, *sorted = scratch->sorted;
+    if (count > FEW) {
+        qsort(keys, count, sizeof *keys, key_order);
+        return;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t place = 0;
+        for (uint32_t j = 0; j < count; j++)
+            place += keys[j] < keys[i];
+        sorted[place] = keys[i];
+    }
+    scratch->keys = sorted;
+    scratch->sorted = keys;
+}
+
+/* Of neighbours of one second, is the second to be first? */
+typedef bool is_before(const struct timeline_cursor *cursor, const struct batch_scratch *scratch,
+                       uint32_t a, uint32_t b);
+
+/* Those of one second by what is finer; rare. */
+static void ties_sort(const struct timeline_cursor *cursor, struct batch_scratch *scratch,
+                      uint32_t count, is_before *before)
+{
+    uint64_t *keys = scratch->keys;
+    for (uint32_t i = 1; i < count; i++)
+        for (uint32_t j = i; j > 0 && keys[j - 1] >> 32 == keys[j] >> 32 &&
+                             before(cursor, scratch, (uint32_t)keys[j], (uint32_t)keys[j - 1]);
+             j--) {
+            uint64_t key = keys[j];
+            keys[j] = keys[j - 1];
+            keys[j - 1] = key;
+        }
+}
+
+/* --- several visitors of this page -------------------------------------------------------------- */
+
+static bool found_before(const struct timeline_cursor *cursor, const struct batch_scratch *scratch,
+                         uint32_t a, uint32_t b)
+{
+    const uint64_t *place = cursor->base->place;
+    return place[scratch->found[a]] < place[scratch->found[b]];
+}
+
+/* Keys are times and numbers in `found`. */
+static void keys_add(const struct timeline_cursor *cursor, struct batch_scratch *scratch,
+                     uint32_t person, uint32_t count)
+{
+    const struct piece *piece = cursor->base;
+    waiting_copy(cursor, scratch);
+    room_reserve(scratch, (uint64_t)scratch->count + count);
+    scratch->person[scratch->people] = person;
+    scratch->starts[scratch->people++] = scratch->count;
+    for (uint32_t i = 0, to = scratch->count; i < count; i++, to++) {
+        uint32_t at = scratch->found[(uint32_t)scratch->keys[i]];
+        scratch->time[to] = (uint32_t)(scratch->keys[i] >> 32);
+        scratch->code[to] = (uint16_t)timeline_piece_code(piece, at);
+        scratch->origin[to] = (uint16_t)timeline_piece_origin(piece, at);
+        scratch->rows[to] = (uint64_t)cursor->page << 32 | at;
+    }
+    scratch->count += count;
+}
+
+/* The person's visitors, when all of them are of this page and none is in the deltas: no part has
+ * to be searched. False: some are not. */
+static bool near_add(const struct timeline_cursor *cursor, struct batch_scratch *scratch,
+                     uint32_t person, uint32_t first)
+{
+    uint32_t count = 0, from = 0, to = 0, slices = 0;
+    if (cursor->base == NULL)
+        return false;
+    for (uint32_t v = first, slot; v != TIMELINE_NONE; v = cursor->map->next[slot]) {
+        slot = v % PAGE_SLOTS;
+        if (v / PAGE_SLOTS != cursor->page || cursor->touched[slot] != TIMELINE_NONE)
+            return false;
+        if (scratch->starts_of[slot] == scratch->starts_of[slot + 1])
+            continue;
+        from = scratch->starts_of[slot];
+        to = scratch->starts_of[slot + 1];
+        slices++;
+        items_reserve(scratch, (uint64_t)count + to - from);
+        for (uint32_t i = from; i < to; i++)
+            scratch->keys[count++] = (uint64_t)scratch->when[i] << 32 | i;
+    }
+    if (slices <= 1) {
+        slice_add(cursor, scratch, person, from, to);
+        return true;
+    }
+    keys_sort(scratch, count);
+    ties_sort(cursor, scratch, count, found_before);
+    keys_add(cursor, scratch, person, count);
+    return true;
 }
 
 /* --- people with several parts ---------------------------------------------------------------- */
@@ -258,47 +362,12 @@ static bool parts_gather(struct timeline_cursor *cursor, struct batch_scratch *s
     return ordered;
 }
 
-static int key_order(const void *a, const void *b)
+static bool item_before(const struct timeline_cursor *cursor, const struct batch_scratch *scratch,
+                        uint32_t a, uint32_t b)
 {
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-static uint64_t place_of(const struct timeline_cursor *cursor, const struct batch_scratch *scratch,
-                         uint64_t key)
-{
-    uint32_t i = (uint32_t)key;
-    return cursor->parts[scratch->part[i]].piece->place[scratch->at[i]];
-}
-
-/* Keys differ: no two have one index. A few find their places by counting who is smaller. Then
- * those of one second are put in their order. */
-static void keys_sort(const struct timeline_cursor *cursor, struct batch_scratch *scratch,
-                      uint32_t count)
-{
-    uint64_t *keys = scratch->keys, *sorted = scratch->sorted;
-    if (count <= FEW) {
-        for (uint32_t i = 0; i < count; i++) {
-            uint32_t place = 0;
-            for (uint32_t j = 0; j < count; j++)
-                place += keys[j] < keys[i];
-            sorted[place] = keys[i];
-        }
-        scratch->keys = sorted;
-        scratch->sorted = keys;
-        keys = sorted;
-    } else {
-        qsort(keys, count, sizeof *keys, key_order);
-    }
-    for (uint32_t i = 1; i < count; i++)
-        for (uint32_t j = i;
-             j > 0 && keys[j - 1] >> 32 == keys[j] >> 32 &&
-             place_of(cursor, scratch, keys[j]) < place_of(cursor, scratch, keys[j - 1]);
-             j--) {
-            uint64_t key = keys[j];
-            keys[j] = keys[j - 1];
-            keys[j - 1] = key;
-        }
+    const struct piece *x = cursor->parts[scratch->part[a]].piece;
+    const struct piece *y = cursor->parts[scratch->part[b]].piece;
+    return x->place[scratch->at[a]] < y->place[scratch->at[b]];
 }
 
 static void parts_add(struct timeline_cursor *cursor, struct batch_scratch *scratch,
@@ -309,8 +378,10 @@ static void parts_add(struct timeline_cursor *cursor, struct batch_scratch *scra
     bool ordered = parts_gather(cursor, scratch, &n);
     if (n == 0)
         return;
-    if (!ordered)
-        keys_sort(cursor, scratch, n);
+    if (!ordered) {
+        keys_sort(scratch, n);
+        ties_sort(cursor, scratch, n, item_before);
+    }
     waiting_copy(cursor, scratch);
     room_reserve(scratch, (uint64_t)scratch->count + n);
     scratch->person[scratch->people] = person;
@@ -340,10 +411,12 @@ static void people_add(struct timeline_cursor *cursor, struct batch_scratch *scr
         uint32_t first = cursor->map->first[slot % PAGE_SLOTS];
         if (first == TIMELINE_NONE)
             continue;
-        if (timeline_cursor_alone(cursor, slot, first))
-            alone_add(cursor, scratch, slot);
-        else
+        if (timeline_cursor_alone(cursor, slot, first)) {
+            const uint32_t *starts = scratch->starts_of + slot % PAGE_SLOTS;
+            slice_add(cursor, scratch, slot, starts[0], starts[1]);
+        } else if (!near_add(cursor, scratch, slot, first)) {
             parts_add(cursor, scratch, slot, first);
+        }
     }
     waiting_copy(cursor, scratch);
     room_reserve(scratch, 1);
