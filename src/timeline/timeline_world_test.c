@@ -276,6 +276,56 @@ static void filter_check(const struct world *world, const struct timeline_view *
     timeline_set_done(&set);
 }
 
+/* Batches of every second name, of everybody or of those who have one of them. */
+static void batch_check(const struct world *world, const struct timeline_view *view, bool some)
+{
+    char text[32];
+    uint8_t wanted[65536] = {0};
+    bool names[65536] = {false};
+    struct seen *all = expected(world);
+    struct timeline_set set;
+    struct timeline_scan *scan;
+    struct timeline_batch batch;
+    struct timeline_run run;
+    size_t found = 0, want = 0;
+    timeline_set_init(&set, view);
+    for (uint32_t name = 0; name < world->names; name += 2) {
+        uint32_t code = timeline_name_find(view, str_of(text_of(text, "name", name)));
+        names[name] = code != TIMELINE_NONE;
+        if (code == TIMELINE_NONE)
+            continue;
+        wanted[code] = 1;
+        timeline_people_with(view, code, &set);
+    }
+    timeline_scan_open(
+        view, &(struct timeline_scan_options){.only = some ? &set : NULL, .wanted = wanted}, &scan);
+    struct timeline_cursor *cursor = timeline_cursor_open(scan);
+    while (timeline_cursor_batch(cursor, &batch)) {
+        for (uint32_t p = 0; p < batch.people; p++) {
+            timeline_batch_run(&batch, p, &run);
+            uint64_t person = timeline_person_id(view, run.person);
+            size_t at = person_start(all, world->count, person);
+            assert_true(run.count > 0);
+            for (uint32_t i = 0; i < run.count; i++, at++) {
+                while (at < world->count && !names[all[at].fact->name])
+                    at++;
+                assert_true(at < world->count && all[at].person == person);
+                event_check(view, &run, i, &all[at]);
+                assert_int_equal(batch.begins[batch.starts[p] + i], i == 0);
+            }
+            found += run.count;
+        }
+        assert_int_equal(batch.count, batch.people == 0 ? 0 : batch.starts[batch.people]);
+    }
+    for (size_t i = 0; i < world->count; i++)
+        want += names[world->facts[i].name] && world->facts[i].visitor != 0;
+    assert_int_equal(found, want);
+    timeline_cursor_close(cursor);
+    timeline_scan_close(scan);
+    timeline_set_done(&set);
+    free(all);
+}
+
 void world_check(const struct world *world)
 {
     const struct timeline_view *view;
@@ -284,6 +334,8 @@ void world_check(const struct world *world)
     view_check(world, view);
     filter_check(world, view, 0);
     filter_check(world, view, world->names - 1);
+    batch_check(world, view, false);
+    batch_check(world, view, true);
     timeline_view_close(view);
 }
 
