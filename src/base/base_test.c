@@ -24,7 +24,6 @@
 #include "base/disk.h"
 #include "base/hash.h"
 #include "base/hook.h"
-#include "base/json.h"
 #include "base/lock.h"
 #include "base/map.h"
 #include "base/rng.h"
@@ -318,148 +317,6 @@ static void a_map_agrees_with_an_array_over_random_steps(void **state)
         assert_int_equal(slot->value, naive[slot->key.b - 1]);
     assert_int_equal(seen, count);
     map_done(&map);
-}
-
-/* --- json ------------------------------------------------------------------------------------- */
-
-static enum status parse(const char *text, struct err *err)
-{
-    yyjson_doc *doc = NULL;
-    enum status status = json_parse(NULL, str_of(text), &doc, err);
-    yyjson_doc_free(doc);
-    return status;
-}
-
-static void json_depth_is_limited_outside_of_texts(void **state)
-{
-    (void)state;
-    char text[400];
-    for (size_t depth = JSON_DEPTH_MAX - 1; depth <= JSON_DEPTH_MAX + 1; depth++) {
-        memset(text, '[', depth);
-        memset(text + depth, ']', depth);
-        text[2 * depth] = '\0';
-        assert_int_equal(parse(text, NULL), depth <= JSON_DEPTH_MAX ? ST_OK : ST_TOO_LARGE);
-    }
-    memset(text, '[', sizeof text);
-    text[0] = '"';
-    text[1] = '\\';
-    text[2] = '"';
-    text[398] = '"';
-    text[399] = '\0';
-    assert_int_equal(parse(text, NULL), ST_OK);
-}
-
-static void bad_json_is_refused_with_its_place(void **state)
-{
-    (void)state;
-    static const char *const bad[] = {"",         "{",       "{\"a\":1,}", "[1 2]", "nul",
-                                      "\"\xff\"", "\"\\x\"", "01",         "1 1",   "'a'",
-                                      "[1]// hm", "NaN",     "\"\t\""};
-    struct err err = {0};
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_int_equal(parse(bad[i], &err), ST_INVALID);
-    assert_int_equal(parse("{\"a\":tru}", &err), ST_INVALID);
-    assert_non_null(strstr(err.message, "byte 5"));
-}
-
-static void written_texts_are_read_back_equal(void **state)
-{
-    (void)state;
-    struct buf buf;
-    struct json_pool pool;
-    json_pool_init(&pool);
-    buf_init(&buf, 10000);
-    for (unsigned c = 0; c < 128; c++) {
-        char text[] = {'x', (char)c, '"', '\\', (char)0xe7, (char)0xa5, (char)0x9e};
-        struct str value = {text, sizeof text};
-        yyjson_doc *doc = NULL;
-        buf_reset(&buf);
-        json_put_str(&buf, value);
-        assert_int_equal(json_parse(&pool, buf_view(&buf), &doc, NULL), ST_OK);
-        assert_true(str_eq(json_str(yyjson_doc_get_root(doc)), value));
-    }
-    buf_done(&buf);
-    json_pool_done(&pool);
-}
-
-static void what_must_be_escaped_is_found_at_every_place(void **state)
-{
-    (void)state;
-    struct buf buf;
-    buf_init(&buf, 1000);
-    for (size_t n = 1; n <= 20; n++)
-        for (size_t at = 0; at < n; at++)
-            for (unsigned c = 0; c < 256; c++) {
-                char text[20], wanted[32];
-                memset(text, '~', sizeof text);
-                text[at] = (char)c;
-                bool escaped = c < 0x20 || c == '"' || c == '\\';
-                int head = snprintf(wanted, sizeof wanted, "\"%.*s", (int)at, text);
-                assert_true(head == (int)at + 1);
-                buf_reset(&buf);
-                json_put_str(&buf, (struct str){text, n});
-                assert_memory_equal(buf.p, wanted, at + 1);
-                assert_true((buf.p[at + 1] == '\\') == escaped);
-                assert_true(escaped || buf.n == n + 2);
-            }
-    buf_done(&buf);
-}
-
-static void decimals_are_those_of_printf(void **state)
-{
-    (void)state;
-    static const uint64_t values[] = {0, 9, 10, 99, 100, 1234567890, UINT64_MAX - 1, UINT64_MAX};
-    struct buf buf;
-    buf_init(&buf, 24);
-    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-        char text[32];
-        snprintf(text, sizeof text, "%llu", (unsigned long long)values[i]);
-        buf_reset(&buf);
-        buf_decimal(&buf, values[i]);
-        assert_string_equal(buf.p, text);
-        snprintf(text, sizeof text, "%020llu", (unsigned long long)values[i]);
-        buf_reset(&buf);
-        buf_digits(&buf, values[i], 20);
-        assert_string_equal(buf.p, text);
-    }
-    buf_reset(&buf);
-    buf_digits(&buf, 1234, 3); /* the last ones, as a fraction's */
-    assert_string_equal(buf.p, "234");
-    buf_done(&buf);
-}
-
-static void members_get_their_commas(void **state)
-{
-    (void)state;
-    struct buf buf;
-    yyjson_doc *doc = NULL;
-    buf_init(&buf, 1000);
-    buf_char(&buf, '{');
-    json_put_member_str(&buf, "s", STR("a\nb"));
-    json_put_member_int(&buf, "i", INT64_MIN);
-    json_put_member_uint(&buf, "u", UINT64_MAX);
-    json_put_member_bool(&buf, "b", true);
-    json_put_name(&buf, "list");
-    buf_char(&buf, '[');
-    json_put_comma(&buf);
-    buf_char(&buf, '1');
-    json_put_comma(&buf);
-    buf_text(&buf, "2]");
-    json_put_member_raw(&buf, "r", STR("{\"x\":null}"));
-    buf_char(&buf, '}');
-    assert_string_equal(buf.p, "{\"s\":\"a\\nb\",\"i\":-9223372036854775808,"
-                               "\"u\":18446744073709551615,\"b\":true,\"list\":[1,2],"
-                               "\"r\":{\"x\":null}}");
-    assert_int_equal(json_parse(NULL, buf_view(&buf), &doc, NULL), ST_OK);
-    assert_true(str_is(json_member_str(yyjson_doc_get_root(doc), "s"), "a\nb"));
-    assert_int_equal(json_member_str(yyjson_doc_get_root(doc), "i").n, 0);
-    struct buf again;
-    buf_init(&again, 1000);
-    json_write(&again, yyjson_doc_get_root(doc));
-    assert_true(str_eq(buf_view(&again), buf_view(&buf)));
-    yyjson_doc_free(doc);
-    buf_done(&again);
-    buf_done(&buf);
 }
 
 /* --- codes ------------------------------------------------------------------------------------ */
@@ -829,12 +686,6 @@ int main(void)
         cmocka_unit_test(crc32c_gives_the_published_values),
         cmocka_unit_test(keyed_hashes_are_siphash_and_depend_on_the_key),
         cmocka_unit_test(a_map_agrees_with_an_array_over_random_steps),
-        cmocka_unit_test(json_depth_is_limited_outside_of_texts),
-        cmocka_unit_test(bad_json_is_refused_with_its_place),
-        cmocka_unit_test(written_texts_are_read_back_equal),
-        cmocka_unit_test(what_must_be_escaped_is_found_at_every_place),
-        cmocka_unit_test(decimals_are_those_of_printf),
-        cmocka_unit_test(members_get_their_commas),
         cmocka_unit_test(a_virtual_clock_only_moves_forward),
         cmocka_unit_test(members_are_found_at_the_same_places_any_way),
         cmocka_unit_test(a_seed_repeats_chance),
