@@ -103,30 +103,18 @@ static void owners_add(struct owners *owners, uint64_t visitor, uint64_t person)
     owners->rows[owners->count++] = (struct owner){person != 0 ? person : visitor, visitor};
 }
 
-static uint64_t key_of(const struct owner *owner, bool by_person)
+/* By person, least digit first; digits in which all are the same are passed over. What is sorted
+ * is where the pointers say afterwards. */
+static void persons_sort(struct owner **rows, struct owner **scratch, uint32_t count)
 {
-    return by_person ? owner->person : owner->visitor;
-}
-
-/* Least digit first; digits in which all are the same are passed over. What is sorted is where the
- * pointers say afterwards. */
-static void digits_sort(struct owner **rows, struct owner **scratch, uint32_t count, bool by_person)
-{
-    uint64_t differ = 0, before = 0;
-    bool ascending = true;
-    for (uint32_t i = 0; i < count; i++) {
-        uint64_t key = key_of(&(*rows)[i], by_person);
-        differ |= key ^ key_of(&(*rows)[0], by_person);
-        ascending = ascending && key >= before;
-        before = key;
-    }
-    if (ascending)
-        return;
-    for (unsigned shift = (unsigned)__builtin_ctzll(differ); shift < 64 && differ >> shift != 0;
-         shift += 11) {
+    uint64_t differ = 0;
+    for (uint32_t i = 1; i < count; i++)
+        differ |= (*rows)[i].person ^ (*rows)[0].person;
+    unsigned shift = differ == 0 ? 64 : (unsigned)__builtin_ctzll(differ);
+    for (; shift < 64 && differ >> shift != 0; shift += 11) {
         uint32_t starts[2048] = {0};
         for (uint32_t i = 0; i < count; i++)
-            starts[key_of(&(*rows)[i], by_person) >> shift & 2047]++;
+            starts[(*rows)[i].person >> shift & 2047]++;
         uint32_t sum = 0;
         for (uint32_t i = 0; i < 2048; i++) {
             uint32_t n = starts[i];
@@ -134,20 +122,37 @@ static void digits_sort(struct owner **rows, struct owner **scratch, uint32_t co
             sum += n;
         }
         for (uint32_t i = 0; i < count; i++)
-            (*scratch)[starts[key_of(&(*rows)[i], by_person) >> shift & 2047]++] = (*rows)[i];
+            (*scratch)[starts[(*rows)[i].person >> shift & 2047]++] = (*rows)[i];
         struct owner *other = *rows;
         *rows = *scratch;
         *scratch = other;
     }
 }
 
-/* Slots in the order (person, visitor). */
-static void slots_make(struct timeline *timeline, struct owners *owners)
+static int visitors_compare(const void *a, const void *b)
+{
+    uint64_t x = ((const struct owner *)a)->visitor, y = ((const struct owner *)b)->visitor;
+    return x < y ? -1 : x > y;
+}
+
+/* In the order (person, visitor), whichever order they came in. */
+static void owners_sort(struct owners *owners)
 {
     struct owner *scratch = mem_alloc((owners->count + 1) * sizeof *scratch);
-    digits_sort(&owners->rows, &scratch, owners->count, false);
-    digits_sort(&owners->rows, &scratch, owners->count, true);
+    persons_sort(&owners->rows, &scratch, owners->count);
     free(scratch);
+    const struct owner *rows = owners->rows;
+    for (uint32_t i = 0, end; i < owners->count; i = end) {
+        for (end = i + 1; end < owners->count && rows[end].person == rows[i].person;)
+            end++;
+        if (end - i > 1)
+            qsort(owners->rows + i, end - i, sizeof *rows, visitors_compare);
+    }
+}
+
+static void slots_make(struct timeline *timeline, struct owners *owners)
+{
+    owners_sort(owners);
     timeline_slots_reserve(timeline, timeline->slots.count + owners->count);
     uint64_t last = 0;
     uint32_t person = 0;

@@ -29,6 +29,7 @@
 #include "base/thread.h"
 #include "timeline/timeline_extract.h"
 
+#define AHEAD 16U /* rows; and the ids of so many more */
 #define SPANS_PER_THREAD 8U
 #define HUGE_BYTES ((size_t)2 << 20)
 #define EVENT_BYTES 27   /* of a rebuild, at its peak */
@@ -161,59 +162,60 @@ static bool extract_goes_on(struct loader *loader, uint64_t events, uint64_t vis
     return loader->status == ST_OK;
 }
 
-/* The slots of some visitors; TIMELINE_NONE is a stranger's. Memory is far away, so it is asked for
- * all of them at once: the table, then the ids, which prove it. */
-static void slots_find(const struct loader *loader, const uint64_t *ids, size_t count,
-                       uint32_t *ret_slots)
+/* Memory is far away, so it is asked for what comes soon while the rows before it are made: the
+ * table for one visitor, and behind it the ids, which prove what the table says, for another. */
+static uint32_t slot_guess(const struct slots *slots, uint64_t id)
 {
-    const struct slots *slots = &loader->whole->timeline->slots;
-    const struct id_table *table = &slots->table;
-    uint64_t hashes[BATCH];
-    for (size_t i = 0; i < count; i++) {
-        hashes[i] = hash_mix(ids[i]);
-        __builtin_prefetch(&table->entries[hashes[i] & table->mask]);
-    }
-    for (size_t i = 0; i < count; i++) {
-        uint32_t at = id_probe(table, hashes[i], (uint32_t)hashes[i]);
-        ret_slots[i] = id_number(table->entries[at]);
-        if (ret_slots[i] != TIMELINE_NONE)
-            __builtin_prefetch(&slots->ids[ret_slots[i] / PAGE_SLOTS][ret_slots[i] % PAGE_SLOTS]);
-    }
-    for (size_t i = 0; i < count; i++)
-        if (ret_slots[i] != TIMELINE_NONE &&
-            slots->ids[ret_slots[i] / PAGE_SLOTS][ret_slots[i] % PAGE_SLOTS] != ids[i])
-            ret_slots[i] = timeline_slot_find(slots, ids[i]);
+    uint64_t hash = hash_mix(id);
+    uint32_t slot = id_number(slots->table.entries[id_probe(&slots->table, hash, (uint32_t)hash)]);
+    if (slot != TIMELINE_NONE)
+        __builtin_prefetch(&slots->ids[slot / PAGE_SLOTS][slot % PAGE_SLOTS]);
+    return slot;
 }
 
-/* Where each row of a batch goes: to its page, or, a stranger's, into a block. */
-static void rows_take(struct loader *loader, const uint64_t *ids, size_t count,
-                      struct row **ret_rows)
+static void slots_ahead(const struct slots *slots, const uint64_t *ids, size_t count, size_t i,
+                        uint32_t guesses[2 * AHEAD])
 {
-    uint32_t slots[BATCH];
-    if (loader->whole->known)
-        slots_find(loader, ids, count, slots);
-    else
-        timeline_visitors_ahead(&loader->strangers, ids, count);
-    for (size_t i = 0; i < count; i++) {
-        bool stranger = !loader->whole->known || slots[i] == TIMELINE_NONE;
-        ret_rows[i] = stranger ? row_new(loader) : timeline_list_row(loader, slots[i]);
-        ret_rows[i]->slot = stranger ? timeline_visitors_add(&loader->strangers, ids[i]) : slots[i];
+    for (size_t j = i == 0 ? 0 : i + 2 * AHEAD - 1; j < i + 2 * AHEAD && j < count; j++)
+        timeline_slot_ahead(slots, ids[j], false);
+    for (size_t j = i == 0 ? 0 : i + AHEAD - 1; j < i + AHEAD && j < count; j++)
+        guesses[j % (2 * AHEAD)] = slot_guess(slots, ids[j]);
+}
+
+/* Row i of some: in its page's list, or, a stranger's, in a block. */
+static struct row *row_take(struct loader *loader, const uint64_t *ids, size_t count, size_t i,
+                            uint32_t guesses[2 * AHEAD])
+{
+    const struct slots *slots = &loader->whole->timeline->slots;
+    struct row *row;
+    if (loader->whole->known) {
+        slots_ahead(slots, ids, count, i, guesses);
+        uint32_t slot = guesses[i % (2 * AHEAD)];
+        if (slot != TIMELINE_NONE && slots->ids[slot / PAGE_SLOTS][slot % PAGE_SLOTS] != ids[i])
+            slot = timeline_slot_find(slots, ids[i]);
+        if (slot != TIMELINE_NONE) {
+            row = timeline_list_row(loader, slot);
+            row->slot = slot;
+            return row;
+        }
+    } else if (i % BATCH == 0) {
+        timeline_visitors_ahead(&loader->strangers, ids + i, count - i < BATCH ? count - i : BATCH);
     }
+    row = row_new(loader);
+    row->slot = timeline_visitors_add(&loader->strangers, ids[i]);
+    return row;
 }
 
 static bool columns_load(void *ctx, const struct warehouse_columns *columns)
 {
     struct loader *loader = ctx;
-    struct row *rows[BATCH];
+    uint32_t guesses[2 * AHEAD];
     uint32_t strangers = loader->strangers.count;
     uint32_t channel = TIMELINE_NONE, campaign = TIMELINE_NONE;
     uint16_t origin = 0;
     codes_reserve(loader, columns->texts_count);
     for (size_t i = 0; i < columns->count; i++) {
-        if (i % BATCH == 0)
-            rows_take(loader, columns->visitor + i,
-                      columns->count - i < BATCH ? columns->count - i : BATCH, rows);
-        struct row *row = rows[i % BATCH];
+        struct row *row = row_take(loader, columns->visitor, columns->count, i, guesses);
         if (columns->channel[i] != channel || columns->campaign[i] != campaign) {
             channel = columns->channel[i];
             campaign = columns->campaign[i];

@@ -111,6 +111,7 @@ static inline struct row *timeline_list_row(struct loader *loader, uint32_t slot
     struct list *list = &loader->lists[slot / PAGE_SLOTS];
     if (list->at == list->end)
         timeline_list_grow(loader, slot / PAGE_SLOTS);
+    __builtin_prefetch((char *)list->at + 128, 1); /* a row that comes soon */
     return list->at++;
 }
 /* The strangers' rows to their pages. */
