@@ -141,6 +141,46 @@ bool live_chain_find_of(const struct live_chain *chain, const struct sequence_ev
     return true;
 }
 
+/* --- many people ------------------------------------------------------------------------------ */
+
+/* As find_plain, without a beginning and an end for each person: times are counted from 2^33 times
+ * the person's number, so that what was before is outside of any window by itself. */
+void live_chain_find_all(const struct live_chain *chain, const struct timeline_batch *batch,
+                         const uint8_t *step_of, int64_t from, int64_t end, uint32_t *before,
+                         struct live_top *tops)
+{
+    uint64_t starts[LIVE_STEPS_MAX + 1] = {0}, top = 0, own = 0;
+    uint32_t lasts[LIVE_STEPS_MAX + 1] = {0};
+    const uint64_t steps = chain->steps, window = chain->window, entry_end = chain->entry_end;
+    const uint64_t span = end > from ? (uint64_t)(end - from) : 0, first = (uint64_t)from;
+    const uint32_t *restrict times = batch->time;
+    const uint16_t *restrict codes = batch->code;
+    const uint8_t *restrict begins = batch->begins;
+    struct live_top *restrict to = tops - 1;
+    for (uint32_t i = 0, count = batch->count; i < count; i++) {
+        uint64_t k = step_of[codes[i]], time = times[i], begin = begins[i];
+        own += begin << 33;
+        top &= begin - 1;
+        to += begin;
+        uint64_t at = own | time;
+        starts[0] = at;
+        uint64_t longer =
+            (at - starts[k] <= window) & (time - first < span) & ((k != 0) | (time < entry_end));
+        uint64_t mask = -longer;
+        before[i] = lasts[k];
+        starts[k + 1] ^= (starts[k + 1] ^ starts[k]) & mask;
+        lasts[k + 1] ^= (lasts[k + 1] ^ i) & (uint32_t)mask;
+        /* The farthest, of equals the last; of complete ones the first. */
+        uint64_t complete = -(uint64_t)(k + 1 == steps);
+        uint64_t rank = ((k + 1) << 32 | (uint32_t)(i ^ complete)) & mask;
+        top = rank > top ? rank : top;
+        *to = (struct live_top){(uint32_t)(top >> 32), (uint32_t)top};
+    }
+    for (uint32_t i = 0; i < batch->people; i++)
+        if (tops[i].level == steps)
+            tops[i].last = ~tops[i].last;
+}
+
 /* --- any order -------------------------------------------------------------------------------- */
 
 static void steps_count(uint32_t steps, int by, uint32_t *counts, unsigned *ret_different)

@@ -24,6 +24,7 @@ struct live_chain {
 struct live_chain_scratch {
     struct funnel_scratch kernel;
     uint32_t *before; /* as many as there are events */
+    struct live_top *tops;
 };
 
 /* The chain that was found. */
@@ -44,4 +45,14 @@ void live_chain_find(const struct live_chain *chain, const struct sequence_event
 bool live_chain_find_of(const struct live_chain *chain, const struct sequence_event *events,
                         const uint32_t *of, uint32_t values, size_t count,
                         struct live_chain_scratch *scratch, struct live_way *ret_way);
+
+/* Everybody of a batch at once, where the question is plain. Events in [from, end) count. A
+ * person's chain is read backwards from its last event: before[last], … as long as `level` has
+ * steps. */
+struct live_top {
+    uint32_t level, last; /* of each person; `last` in the batch */
+};
+void live_chain_find_all(const struct live_chain *chain, const struct timeline_batch *batch,
+                         const uint8_t *step_of, int64_t from, int64_t end, uint32_t *before,
+                         struct live_top *tops);
 #endif

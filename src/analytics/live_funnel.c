@@ -15,7 +15,10 @@
 #include <stdlib.h>
 
 #define KEYS_FEW 16
-#define RARE_SHARE 64 /* below 1 / this of all events posting lists win */
+/* Posting lists win below one of so many events, where each person costs something; and below one
+ * of so many people, where only pages do. */
+#define RARE_EVENTS 64
+#define RARE_SLOTS 2048
 
 /* One thread's. */
 struct worker {
@@ -26,7 +29,7 @@ struct worker {
     uint32_t *spoils, *held_spoils;
     uint64_t *keys;
     uint32_t *of; /* the value that is held, by event */
-    size_t capacity;
+    size_t capacity, people_capacity;
     uint32_t values;
     int64_t now_s;
     struct live_chain_scratch scratch;
@@ -51,6 +54,20 @@ static void reserve(struct worker *worker, size_t count)
     worker->of = mem_grow(worker->of, n * sizeof *worker->of);
 }
 
+static void batch_reserve(struct worker *worker, const struct timeline_batch *batch)
+{
+    if (batch->count > worker->capacity) {
+        worker->capacity = batch->count * 2;
+        worker->scratch.before =
+            mem_grow(worker->scratch.before, worker->capacity * sizeof(uint32_t));
+    }
+    if (batch->people > worker->people_capacity) {
+        worker->people_capacity = batch->people * 2;
+        worker->scratch.tops =
+            mem_grow(worker->scratch.tops, worker->people_capacity * sizeof(struct live_top));
+    }
+}
+
 static size_t candidates(struct worker *worker, const struct timeline_run *run, uint32_t first,
                          uint32_t count)
 {
@@ -60,9 +77,9 @@ static size_t candidates(struct worker *worker, const struct timeline_run *run, 
         return count;
     }
     return run->code8 != NULL
-               ? sequence_find_u8_beyond(&worker->funnel->set, run->code8 + first, count,
+               ? code_set_find_u8_beyond(&worker->funnel->set, run->code8 + first, count,
                                          worker->at)
-               : sequence_find_u16(&worker->funnel->set, run->code16 + first, count, worker->at);
+               : code_set_find_u16(&worker->funnel->set, run->code16 + first, count, worker->at);
 }
 
 /* Of these steps those whose conditions hold. */
@@ -258,6 +275,53 @@ static void want(const struct live_ask *ask, const struct worker *worker, uint32
         live_want(ask, person);
 }
 
+/* The chain of one person of a batch, from its end. */
+static void top_add(const struct live_ask *ask, struct worker *worker,
+                    const struct timeline_batch *batch, uint32_t person)
+{
+    struct live_top top = worker->scratch.tops[person];
+    unsigned steps = worker->funnel->chain.steps;
+    uint32_t at = top.last, value = 0;
+    uint32_t waited[LIVE_STEPS_MAX] __attribute__((uninitialized));
+    for (unsigned k = top.level - 1; k > 0; k--) {
+        waited[k] = batch->time[at] - batch->time[worker->scratch.before[at]];
+        at = worker->scratch.before[at];
+    }
+    if (ask->breakdown != NULL) {
+        struct timeline_run run;
+        timeline_batch_run(batch, person, &run);
+        value = live_breakdown_of(ask, &run, at - batch->starts[person]);
+    }
+    if (ask->want != NULL) {
+        want(ask, worker, batch->person[person], top.level, value);
+        return;
+    }
+    size_t cell = (size_t)value * (steps + 1);
+    struct live_waits *waits = worker->tally.waits + cell;
+    worker->tally.people[cell + top.level]++;
+    for (unsigned k = 1; k < top.level; k++)
+        live_waits_add(&waits[k], waited[k]);
+    if (top.level == steps)
+        live_waits_add(&waits[steps], batch->time[top.last] - batch->time[at]);
+    else
+        worker->tally.open += batch->time[at] + worker->funnel->window >= worker->now_s;
+}
+
+static void funnel_batch(const struct live_ask *ask, const struct timeline_batch *batch, void *ctx)
+{
+    struct worker *worker = ctx;
+    const struct live_funnel *funnel = worker->funnel;
+    if (batch->count == 0)
+        return;
+    batch_reserve(worker, batch);
+    live_chain_find_all(&funnel->chain, batch, funnel->step_of, ask->from_s,
+                        funnel->closed ? ask->to_s : ask->to_s + funnel->window,
+                        worker->scratch.before, worker->scratch.tops);
+    for (uint32_t i = 0; i < batch->people; i++)
+        if (worker->scratch.tops[i].level > 0)
+            top_add(ask, worker, batch, i);
+}
+
 static void funnel_each(const struct live_ask *ask, const struct timeline_run *run, void *ctx)
 {
     struct worker *worker = ctx;
@@ -296,13 +360,22 @@ static void funnel_each(const struct live_ask *ask, const struct timeline_run *r
 
 /* --- one window ------------------------------------------------------------------------------- */
 
+/* No conditions, one step an event, no value to hold: most questions. */
+static bool is_plain(const struct live_ask *ask, const struct live_funnel *funnel)
+{
+    return funnel->chain.plain && !funnel->chain.any_order && !funnel->all &&
+           funnel->filtered == 0 && funnel->spoil_bits == NULL && funnel->hold == NULL &&
+           ask->filters_count == 0;
+}
+
 /* Who is to be read: with a rare step that everybody needs who counts, those who have it. True =
  * `set` is made. */
 static bool people_rare(const struct live_ask *ask, const struct live_funnel *funnel,
                         struct timeline_set *set)
 {
     const struct timeline_view *view = ask->view;
-    uint64_t rarest = view->events / RARE_SHARE, events = 0;
+    uint64_t rarest = is_plain(ask, funnel) ? view->slots / RARE_SLOTS : view->events / RARE_EVENTS;
+    uint64_t events = 0;
     unsigned needed = ask->want != NULL && !funnel->want_dropped ? (unsigned)funnel->want_step : 1;
     uint32_t code = TIMELINE_NONE;
     if (funnel->chain.any_order) { /* whoever did one of them */
@@ -349,6 +422,7 @@ static void worker_done(struct worker *worker)
     free(worker->at);
     free(worker->events);
     free(worker->scratch.before);
+    free(worker->scratch.tops);
     free(worker->spoils);
     free(worker->held);
     free(worker->held_spoils);
@@ -373,8 +447,12 @@ static enum status window_count(struct live_ask *ask, const struct live_funnel *
         tally_init(&workers[t].tally, cells);
     }
     bool rare = people_rare(ask, funnel, &set);
-    enum status status = live_pass(ask, rare ? &set : NULL, funnel->wanted, funnel_each, workers,
-                                   sizeof *workers, err);
+    const struct timeline_set *only = rare ? &set : NULL;
+    enum status status =
+        is_plain(ask, funnel)
+            ? live_pass_batches(ask, only, funnel->wanted, funnel_batch, workers, sizeof *workers,
+                                err)
+            : live_pass(ask, only, funnel->wanted, funnel_each, workers, sizeof *workers, err);
     tally_init(tally, cells);
     for (int t = 0; t < threads; t++) {
         struct live_tally *from = &workers[t].tally;

@@ -190,7 +190,7 @@ static void code_add(const struct live_ask *ask, struct live_funnel *funnel,
 {
     if (event->code != TIMELINE_NONE) {
         bits[event->code] |= bit;
-        sequence_set_add(&funnel->set, (uint16_t)event->code);
+        code_set_add(&funnel->set, (uint16_t)event->code);
         return;
     }
     funnel->all = true;
@@ -201,7 +201,7 @@ static void code_add(const struct live_ask *ask, struct live_funnel *funnel,
 static void tables_make(struct live_ask *ask, struct live_funnel *funnel)
 {
     uint32_t codes = live_codes(ask);
-    sequence_set_init(&funnel->set);
+    code_set_init(&funnel->set);
     funnel->all = (funnel->chain.modes & FUNNEL_STRICT_ORDER) != 0;
     funnel->step_bits = ARENA_ARRAY(ask->arena, uint32_t, codes);
     if (funnel->exclusions_count > 0)
@@ -211,6 +211,10 @@ static void tables_make(struct live_ask *ask, struct live_funnel *funnel)
         if (funnel->steps[k].filters_count > 0)
             funnel->filtered |= UINT32_C(1) << k;
     }
+    funnel->step_of = ARENA_ARRAY(ask->arena, uint8_t, codes);
+    for (uint32_t code = 0; code < codes; code++)
+        if (funnel->step_bits[code] != 0)
+            funnel->step_of[code] = (uint8_t)__builtin_ctz(funnel->step_bits[code]);
     for (size_t e = 0; e < funnel->exclusions_count; e++)
         code_add(ask, funnel, &funnel->exclusions[e].event, funnel->spoil_bits, UINT32_C(1) << e);
     if (funnel->all)

@@ -22,9 +22,10 @@ struct live_funnel {
     bool closed, ties_by_steps;
     int64_t window;
 
-    struct sequence_set set;           /* codes of steps and exclusions */
+    struct code_set set;               /* codes of steps and exclusions */
     bool all;                          /* every event is a candidate */
     uint32_t *step_bits;               /* [live_codes] by code */
+    uint8_t *step_of;                  /* [live_codes]: its only step, where the chain is plain */
     uint32_t *spoil_bits;              /* the same: bit e = exclusion e; NULL = none */
     uint32_t filtered, spoil_filtered; /* which of them have conditions */
     uint8_t *wanted;                   /* the same; NULL = all */
@@ -40,7 +41,15 @@ struct live_waits {
     size_t count, capacity;
     uint64_t sum;
 };
-void live_waits_add(struct live_waits *waits, uint32_t seconds);
+static inline void live_waits_add(struct live_waits *waits, uint32_t seconds)
+{
+    if (waits->count == waits->capacity) {
+        waits->capacity = waits->capacity == 0 ? 64 : waits->capacity * 2;
+        waits->list = mem_grow(waits->list, waits->capacity * sizeof *waits->list);
+    }
+    waits->list[waits->count++] = seconds;
+    waits->sum += seconds;
+}
 /* Appends `from` and gives its memory back. */
 void live_waits_join(struct live_waits *waits, struct live_waits *from);
 

@@ -13,16 +13,6 @@ static const char *const orders[] = {"ordered", "strict", "unordered"};
 
 /* --- times ------------------------------------------------------------------------------------ */
 
-void live_waits_add(struct live_waits *waits, uint32_t seconds)
-{
-    if (waits->count == waits->capacity) {
-        waits->capacity = waits->capacity == 0 ? 64 : waits->capacity * 2;
-        waits->list = mem_grow(waits->list, waits->capacity * sizeof *waits->list);
-    }
-    waits->list[waits->count++] = seconds;
-    waits->sum += seconds;
-}
-
 void live_waits_join(struct live_waits *waits, struct live_waits *from)
 {
     if (waits->count == 0) {
@@ -45,60 +35,71 @@ static int wait_order(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static unsigned shift_of(const struct live_waits *waits)
+/* Times in buckets of equal width. */
+struct histogram {
+    const struct live_waits *waits;
+    unsigned shift;
+    uint32_t buckets[BUCKETS];
+};
+
+static void histogram_make(struct histogram *histogram, const struct live_waits *waits)
 {
     uint32_t all = 0;
-    unsigned shift = 0;
+    *histogram = (struct histogram){.waits = waits};
     for (size_t i = 0; i < waits->count; i++)
         all |= waits->list[i];
-    while (all >> shift >= BUCKETS)
-        shift++;
-    return shift;
+    while (all >> histogram->shift >= BUCKETS)
+        histogram->shift++;
+    for (size_t i = 0; i < waits->count; i++)
+        histogram->buckets[waits->list[i] >> histogram->shift]++;
 }
 
-/* The element of rank `rank`, from 0. */
-static uint32_t rank_find(const struct live_waits *waits, const uint32_t *buckets, unsigned shift,
-                          size_t rank)
+/* The elements of rank `rank`, from 0, and of the next one. */
+static void rank_find(const struct histogram *histogram, size_t rank, uint32_t ret_pair[2])
 {
-    uint32_t b = 0;
-    size_t before = 0, n = 0;
-    while (before + buckets[b] <= rank)
-        before += buckets[b++];
-    if (shift == 0)
-        return b;
-    uint32_t *members = mem_alloc((buckets[b] + 1) * sizeof *members);
-    for (size_t i = 0; i < waits->count; i++)
-        if (waits->list[i] >> shift == b)
+    const struct live_waits *waits = histogram->waits;
+    uint32_t low = 0, high, n = 0;
+    size_t before = 0;
+    while (before + histogram->buckets[low] <= rank)
+        before += histogram->buckets[low++];
+    size_t next = rank + 1 < waits->count ? rank + 1 : rank;
+    size_t room = histogram->buckets[low];
+    for (high = low; before + room <= next;)
+        room += histogram->buckets[++high];
+    uint32_t *members = mem_alloc(room * sizeof *members);
+    for (size_t i = 0; i < waits->count; i++) {
+        uint32_t b = waits->list[i] >> histogram->shift;
+        if (b >= low && b <= high)
             members[n++] = waits->list[i];
+    }
     qsort(members, n, sizeof *members, wait_order);
-    uint32_t found = members[rank - before];
+    ret_pair[0] = members[rank - before];
+    ret_pair[1] = members[next - before];
     free(members);
-    return found;
 }
 
-/* Interpolated; NAN without any. */
-static double waits_quantile(const struct live_waits *waits, double share)
+/* Interpolated. */
+static double waits_quantile(const struct histogram *histogram, double share)
 {
-    if (waits->count == 0)
-        return NAN;
-    uint32_t *buckets = mem_zero(BUCKETS * sizeof *buckets);
-    unsigned shift = shift_of(waits);
-    for (size_t i = 0; i < waits->count; i++)
-        buckets[waits->list[i] >> shift]++;
-    double place = share * (double)(waits->count - 1);
-    size_t low = (size_t)place, high = low + 1 < waits->count ? low + 1 : low;
-    double a = rank_find(waits, buckets, shift, low);
-    double b = place > (double)low ? rank_find(waits, buckets, shift, high) : a;
-    free(buckets);
-    return a + (b - a) * (place - (double)low);
+    double place = share * (double)(histogram->waits->count - 1);
+    uint32_t pair[2];
+    rank_find(histogram, (size_t)place, pair);
+    return pair[0] + (double)(pair[1] - pair[0]) * (place - floor(place));
 }
 
 static void put_waits(struct buf *json, const char *const names[3], const struct live_waits *waits)
 {
-    json_put_member_number(json, names[0], waits_quantile(waits, 0.5));
-    json_put_member_number(json, names[1], waits_quantile(waits, 0.9));
-    json_put_member_number(json, names[2],
-                           waits->count == 0 ? NAN : (double)waits->sum / (double)waits->count);
+    double values[3] = {NAN, NAN, NAN};
+    if (waits->count > 0) {
+        struct histogram *histogram = mem_alloc(sizeof *histogram);
+        histogram_make(histogram, waits);
+        values[0] = waits_quantile(histogram, 0.5);
+        values[1] = waits_quantile(histogram, 0.9);
+        values[2] = (double)waits->sum / (double)waits->count;
+        free(histogram);
+    }
+    for (size_t i = 0; i < 3; i++)
+        json_put_member_number(json, names[i], values[i]);
 }
 
 /* --- people ----------------------------------------------------------------------------------- */

@@ -15,6 +15,7 @@
 
 #include "analytics/sequence.h"
 #include "base/arena.h"
+#include "base/code_set.h"
 #include "base/near.h"
 #include "base/zone.h"
 #include "timeline/timeline_scan.h"
@@ -211,17 +212,24 @@ void live_moment(const struct live_ask *ask, int64_t us, char ret_text[LIVE_MOME
 
 /* --- a pass (live_pass.c) --------------------------------------------------------------------- */
 
-/* Calls `each` for every person (of `only`, if not NULL) with their whole run; `ctxs` has one
- * context per thread (live_threads), which the caller adds up. Runs hold events outside the window
- * too. ST_TIMEOUT, ST_BUSY (cancelled). */
 /* May it go on? ST_BUSY when it was cancelled, ST_TIMEOUT when its time is over, both with words.
  * For what takes long and is no pass. */
 MUST_USE enum status live_goes_on(const struct live_ask *ask, struct err *err);
+/* Calls `each` for every person (of `only`, if not NULL) with their run: whole, or with `wanted`
+ * only the events whose code has a byte there, and only people who have one. `ctxs` has one context
+ * per thread (live_threads), which the caller adds up. Runs hold events outside the window too.
+ * ST_TIMEOUT, ST_BUSY (cancelled). */
 typedef void live_each(const struct live_ask *ask, const struct timeline_run *run, void *ctx);
 int live_threads(const struct live_ask *ask);
 MUST_USE enum status live_pass(struct live_ask *ask, const struct timeline_set *only,
                                const uint8_t *wanted, live_each *each, void *ctxs, size_t ctx_size,
                                struct err *err);
+/* The same, many people at a time. */
+typedef void live_each_batch(const struct live_ask *ask, const struct timeline_batch *batch,
+                             void *ctx);
+MUST_USE enum status live_pass_batches(struct live_ask *ask, const struct timeline_set *only,
+                                       const uint8_t *wanted, live_each_batch *each, void *ctxs,
+                                       size_t ctx_size, struct err *err);
 /* The same over everybody, and the events of nobody as runs of person TIMELINE_NONE, in pieces. */
 MUST_USE enum status live_pass_all(struct live_ask *ask, live_each *each, void *ctxs,
                                    size_t ctx_size, struct err *err);

@@ -16,7 +16,8 @@ struct pass {
     struct live_ask *ask;
     struct timeline_scan *scan;
     live_each *each;
-    int late, cancelled; /* atomic */
+    live_each_batch *each_batch; /* instead, or NULL */
+    int late, cancelled;         /* atomic */
 };
 
 struct passer {
@@ -58,6 +59,24 @@ static void look(struct passer *passer)
     } while (!over && hook_held("live_pass"));
 }
 
+static void batch_work(struct timeline_cursor *cursor, void *ctx)
+{
+    struct passer *passer = ctx;
+    struct pass *pass = passer->pass;
+    struct timeline_batch batch;
+    struct timeline_run run;
+    while (timeline_cursor_batch(cursor, &batch)) {
+        passer->events += batch.events;
+        if (pass->each_batch != NULL)
+            pass->each_batch(pass->ask, &batch, passer->ctx);
+        for (uint32_t i = 0; i < batch.people && pass->each_batch == NULL; i++) {
+            timeline_batch_run(&batch, i, &run);
+            pass->each(pass->ask, &run, passer->ctx);
+        }
+        look(passer);
+    }
+}
+
 static void pass_work(struct timeline_cursor *cursor, void *ctx)
 {
     struct passer *passer = ctx;
@@ -97,10 +116,10 @@ enum status live_goes_on(const struct live_ask *ask, struct err *err)
 }
 
 static enum status run_pass(struct live_ask *ask, const struct timeline_scan_options *options,
-                            live_each *each, void *ctxs, size_t ctx_size, struct err *err)
+                            struct pass pass, void *ctxs, size_t ctx_size, struct err *err)
 {
     int threads = live_threads(ask);
-    struct pass pass = {.ask = ask, .each = each};
+    pass.ask = ask;
     struct passer *passers = mem_zero((size_t)threads * sizeof *passers);
     for (int i = 0; i < threads; i++)
         passers[i] = (struct passer){
@@ -108,7 +127,8 @@ static enum status run_pass(struct live_ask *ask, const struct timeline_scan_opt
     if (ask->run->progress != NULL)
         ask->run->progress(ask->run->ctx, 0);
     timeline_scan_open(ask->view, options, &pass.scan);
-    timeline_scan_run(pass.scan, threads, pass_work, passers, sizeof *passers);
+    timeline_scan_run(pass.scan, threads, options->wanted != NULL ? batch_work : pass_work, passers,
+                      sizeof *passers);
     timeline_scan_close(pass.scan);
     for (int i = 0; i < threads; i++)
         ask->events_read += passers[i].events;
@@ -122,14 +142,22 @@ enum status live_pass(struct live_ask *ask, const struct timeline_set *only, con
                       live_each *each, void *ctxs, size_t ctx_size, struct err *err)
 {
     struct timeline_scan_options options = {.only = only, .wanted = wanted};
-    return run_pass(ask, &options, each, ctxs, ctx_size, err);
+    return run_pass(ask, &options, (struct pass){.each = each}, ctxs, ctx_size, err);
+}
+
+enum status live_pass_batches(struct live_ask *ask, const struct timeline_set *only,
+                              const uint8_t *wanted, live_each_batch *each, void *ctxs,
+                              size_t ctx_size, struct err *err)
+{
+    struct timeline_scan_options options = {.only = only, .wanted = wanted};
+    return run_pass(ask, &options, (struct pass){.each_batch = each}, ctxs, ctx_size, err);
 }
 
 enum status live_pass_all(struct live_ask *ask, live_each *each, void *ctxs, size_t ctx_size,
                           struct err *err)
 {
     struct timeline_scan_options options = {.nobody_too = true};
-    return run_pass(ask, &options, each, ctxs, ctx_size, err);
+    return run_pass(ask, &options, (struct pass){.each = each}, ctxs, ctx_size, err);
 }
 
 /* The first index whose time is not below `time`. */

@@ -40,7 +40,7 @@ struct retention_ask {
     uint32_t end_s;  /* what is read: before this */
     uint16_t *guess; /* by 2^14 seconds after the first border: the period of their first one */
 
-    struct sequence_set set;
+    struct code_set set;
     bool all, filtered; /* some event has conditions */
     uint8_t *bits;      /* [live_codes] by code; also what merges keep */
 
@@ -123,7 +123,7 @@ static void code_add(const struct live_ask *ask, struct retention_ask *retention
 {
     if (event->code != TIMELINE_NONE) {
         retention->bits[event->code] |= bit;
-        sequence_set_add(&retention->set, (uint16_t)event->code);
+        code_set_add(&retention->set, (uint16_t)event->code);
         return;
     }
     retention->all = true;
@@ -144,7 +144,7 @@ static enum status events_parse(struct live_ask *ask, struct retention_ask *rete
         return status;
     retention->filtered =
         ask->filters_count + retention->start.filters_count + retention->back.filters_count > 0;
-    sequence_set_init(&retention->set);
+    code_set_init(&retention->set);
     retention->bits = ARENA_ARRAY(ask->arena, uint8_t, live_codes(ask));
     code_add(ask, retention, &retention->start, HAS_START);
     code_add(ask, retention, &retention->back, HAS_RETURN);
@@ -257,8 +257,8 @@ static size_t candidates(struct worker *worker, const struct timeline_run *run)
         worker->at = mem_grow(worker->at, worker->capacity * sizeof *worker->at);
     }
     return run->code8 != NULL
-               ? sequence_find_u8_beyond(&retention->set, run->code8, run->count, worker->at)
-               : sequence_find_u16(&retention->set, run->code16, run->count, worker->at);
+               ? code_set_find_u8_beyond(&retention->set, run->code8, run->count, worker->at)
+               : code_set_find_u16(&retention->set, run->code16, run->count, worker->at);
 }
 
 /* Periods are longer than a guess's span: at most one step on. `periods` = beyond all columns. */

@@ -15,7 +15,7 @@ enum status live_steps_parse(struct live_ask *ask, const char *member, struct li
     if (status != ST_OK)
         return status;
     uint32_t codes = live_codes(ask);
-    sequence_set_init(&steps.set);
+    code_set_init(&steps.set);
     steps.bits = ARENA_ARRAY(ask->arena, uint32_t, codes);
     for (size_t k = 0; k < steps.count; k++) {
         const struct live_event *event = &steps.events[k];
@@ -24,7 +24,7 @@ enum status live_steps_parse(struct live_ask *ask, const char *member, struct li
             steps.filtered |= bit;
         if (event->code != TIMELINE_NONE) {
             steps.bits[event->code] |= bit;
-            sequence_set_add(&steps.set, (uint16_t)event->code);
+            code_set_add(&steps.set, (uint16_t)event->code);
             continue;
         }
         steps.all = true;
@@ -81,9 +81,9 @@ size_t live_steps_read(const struct live_ask *ask, const struct live_steps *step
     if (steps->all)
         found = end - first;
     else if (run->code8 != NULL)
-        found = sequence_find_u8_beyond(&steps->set, run->code8 + first, end - first, reader->at);
+        found = code_set_find_u8_beyond(&steps->set, run->code8 + first, end - first, reader->at);
     else
-        found = sequence_find_u16(&steps->set, run->code16 + first, end - first, reader->at);
+        found = code_set_find_u16(&steps->set, run->code16 + first, end - first, reader->at);
     for (size_t c = 0; c < found; c++) {
         uint32_t i = first + (steps->all ? (uint32_t)c : reader->at[c]);
         uint32_t bits = steps->bits[timeline_code(run, i)];

@@ -10,11 +10,11 @@
 struct live_steps {
     size_t count;
     struct live_event *events;
-    struct sequence_set set; /* their codes */
-    bool all;                /* any event may be one of them */
-    uint32_t filtered;       /* bit k: step k + 1 has conditions */
-    uint32_t *bits;          /* [live_codes] by code: bit k = step k + 1 */
-    uint8_t *wanted;         /* the same, for the pass; NULL = all */
+    struct code_set set; /* their codes */
+    bool all;            /* any event may be one of them */
+    uint32_t filtered;   /* bit k: step k + 1 has conditions */
+    uint32_t *bits;      /* [live_codes] by code: bit k = step k + 1 */
+    uint8_t *wanted;     /* the same, for the pass; NULL = all */
 };
 
 /* One thread's. */

@@ -38,7 +38,7 @@ struct trend {
     struct live_event *events;
     size_t events_count;
     bool any; /* some event is "*" */
-    struct sequence_set set;
+    struct code_set set;
     int unit, measure;
     bool has_numbers, has_quantiles;
     const struct timeline_column *column; /* NULL = the amount */
@@ -140,11 +140,11 @@ static enum status trend_parse(struct live_ask *ask, struct trend *trend, struct
         status = numbers_parse(ask, trend, err);
     if (status != ST_OK)
         return status;
-    sequence_set_init(&trend->set);
+    code_set_init(&trend->set);
     for (size_t i = 0; i < trend->events_count; i++) {
         trend->any = trend->any || trend->events[i].code == TIMELINE_NONE;
         if (trend->events[i].code != TIMELINE_NONE)
-            sequence_set_add(&trend->set, (uint16_t)trend->events[i].code);
+            code_set_add(&trend->set, (uint16_t)trend->events[i].code);
     }
     trend->values = live_breakdown_values(ask);
     trend->series = (uint32_t)trend->events_count * trend->values;
@@ -228,8 +228,8 @@ static const uint32_t *candidates(struct counter *counter, const struct timeline
     }
     *ret_count =
         run->code8 != NULL
-            ? sequence_find_u8(&counter->trend->set, run->code8 + first, count, counter->at)
-            : sequence_find_u16(&counter->trend->set, run->code16 + first, count, counter->at);
+            ? code_set_find_u8(&counter->trend->set, run->code8 + first, count, counter->at)
+            : code_set_find_u16(&counter->trend->set, run->code16 + first, count, counter->at);
     return counter->at;
 }
 

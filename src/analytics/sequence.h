@@ -24,29 +24,6 @@ struct sequence_event {
     uint32_t row;   /* where it came from; not read here */
 };
 
-/* --- candidates: which codes of an array are steps -------------------------------------------- */
-
-/* A set of event codes. */
-struct sequence_set {
-    uint8_t nibbles[2][16]; /* of codes below 256: bit (code >> 4) & 7 in [code >> 7][code & 15] */
-    uint64_t words[1024];   /* all 65,536 codes */
-    uint16_t codes[8];      /* the codes, while there are at most eight … */
-    unsigned count;         /* … and how many */
-};
-
-void sequence_set_init(struct sequence_set *set);
-void sequence_set_add(struct sequence_set *set, uint16_t code);
-
-/* The positions, ascending, at which `codes` holds a member; returns how many. Room for `count`.
- * AVX2 where the processor has it. */
-size_t sequence_find_u8(const struct sequence_set *set, const uint8_t *codes, uint32_t count,
-                        uint32_t *ret_at);
-size_t sequence_find_u16(const struct sequence_set *set, const uint16_t *codes, uint32_t count,
-                         uint32_t *ret_at);
-/* The same where 31 bytes after the array's end may be read: short runs are one load. */
-size_t sequence_find_u8_beyond(const struct sequence_set *set, const uint8_t *codes, uint32_t count,
-                               uint32_t *ret_at);
-
 /* --- funnel ----------------------------------------------------------------------------------- */
 
 enum {

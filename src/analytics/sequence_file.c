@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/clock.h"
+#include "base/code_set.h"
 #include "base/json.h"
 
 /* What is only needed while the file is taken in. */
@@ -111,9 +112,9 @@ static void find_candidates(struct sequence_file *file, struct intake *intake)
 {
     uint8_t *wanted = mem_zero(intake->event_names_count + 1);
     uint8_t *classes = mem_alloc(file->rows + 1);
-    struct sequence_set *set = mem_alloc(sizeof *set);
-    sequence_set_init(set);
-    sequence_set_add(set, 1);
+    struct code_set *set = mem_alloc(sizeof *set);
+    code_set_init(set);
+    code_set_add(set, 1);
     memset(wanted, intake->keep_all, intake->event_names_count);
     for (size_t k = 0; k < intake->source->steps_count; k++) {
         if (intake->steps[k].is_any)
@@ -124,7 +125,7 @@ static void find_candidates(struct sequence_file *file, struct intake *intake)
     for (size_t row = 0; row < file->rows; row++)
         classes[row] = wanted[intake->event_codes[row]];
     intake->rows = mem_alloc((file->rows + 1) * sizeof *intake->rows);
-    intake->rows_count = sequence_find_u8(set, classes, (uint32_t)file->rows, intake->rows);
+    intake->rows_count = code_set_find_u8(set, classes, (uint32_t)file->rows, intake->rows);
     free(wanted);
     free(classes);
     free(set);

@@ -4,12 +4,6 @@
 
 #include "analytics/sequence.h"
 
-/* The plain forms of sequence_find_…, for processors without AVX2 and as the tests' measure. */
-size_t sequence_find_u8_plain(const struct sequence_set *set, const uint8_t *codes, uint32_t from,
-                              uint32_t count, uint32_t *ret_at);
-size_t sequence_find_u16_plain(const struct sequence_set *set, const uint16_t *codes, uint32_t from,
-                               uint32_t count, uint32_t *ret_at);
-
 /* funnel_level for FUNNEL_STRICT_ONCE. */
 unsigned funnel_once_level(const struct funnel *funnel, const struct sequence_event *events,
                            size_t count, struct funnel_scratch *scratch, int64_t *ret_times);

@@ -37,37 +37,6 @@ static size_t random_run(struct sequence_event *events, size_t max, unsigned ste
     return count;
 }
 
-/* --- candidates ------------------------------------------------------------------------------- */
-
-#define CODES 1000
-
-static void test_both_ways_find_the_same_codes(void **state)
-{
-    static uint8_t narrow[CODES + 64];
-    static uint16_t wide[CODES + 64];
-    static uint32_t fast[CODES + 1], plain[CODES + 1];
-    static struct sequence_set set;
-    (void)state;
-    seed = 1;
-    for (int round = 0; round < 2000; round++) {
-        uint32_t count = chance(CODES + 1), members = chance(2) == 0 ? chance(12) : chance(300);
-        uint32_t span = chance(2) == 0 ? 256 : 65536;
-        sequence_set_init(&set);
-        for (uint32_t i = 0; i < members; i++)
-            sequence_set_add(&set, (uint16_t)chance(span));
-        for (uint32_t i = 0; i < count; i++) {
-            narrow[i] = (uint8_t)chance(256);
-            wide[i] = (uint16_t)chance(span);
-        }
-        size_t n = sequence_find_u8(&set, narrow, count, fast);
-        assert_int_equal(n, sequence_find_u8_plain(&set, narrow, 0, count, plain));
-        assert_memory_equal(fast, plain, n * sizeof fast[0]);
-        n = sequence_find_u16(&set, wide, count, fast);
-        assert_int_equal(n, sequence_find_u16_plain(&set, wide, 0, count, plain));
-        assert_memory_equal(fast, plain, n * sizeof fast[0]);
-    }
-}
-
 /* --- funnel against a list of all chains ------------------------------------------------------ */
 
 #define RUN_MAX 12
@@ -449,7 +418,6 @@ static void test_a_start_is_not_its_own_return(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_both_ways_find_the_same_codes),
         cmocka_unit_test(test_every_mode_agrees_with_the_list_of_chains),
         cmocka_unit_test(test_a_million_events_of_one_time_take_no_longer),
         cmocka_unit_test(test_windows_near_the_ends_of_time_do_not_wrap),

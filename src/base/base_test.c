@@ -20,6 +20,7 @@
 #include "base/buf.h"
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/code_set.h"
 #include "base/disk.h"
 #include "base/hash.h"
 #include "base/hook.h"
@@ -415,6 +416,55 @@ static void members_get_their_commas(void **state)
     buf_done(&buf);
 }
 
+/* --- codes ------------------------------------------------------------------------------------ */
+
+#define CODES 1000
+
+static void marks_check(const uint64_t *words, uint32_t count, const uint32_t *at, size_t found)
+{
+    for (uint32_t i = 0, next = 0; i < (count + 63) / 64 * 64; i++) {
+        bool member = next < found && at[next] == i;
+        next += member;
+        assert_int_equal(words[i / 64] >> i % 64 & 1, member);
+    }
+}
+
+static void members_are_found_at_the_same_places_any_way(void **state)
+{
+    (void)state;
+    static uint8_t narrow[CODES + 64];
+    static uint16_t wide[CODES + 64];
+    static uint32_t fast[CODES + 1], plain[CODES + 1];
+    static uint64_t words[CODES / 64 + 1];
+    static struct code_set set;
+    struct rng rng;
+    rng_init_seed(&rng, 1);
+    for (int round = 0; round < 2000; round++) {
+        uint64_t x = rng_u64(&rng);
+        uint32_t count = (uint32_t)(x >> 8) % (CODES + 1), span = (x & 1) != 0 ? 256 : 65536;
+        uint32_t members = (uint32_t)(x >> 32) % ((x & 2) != 0 ? 12 : 300);
+        code_set_init(&set);
+        for (uint32_t i = 0; i < members; i++)
+            code_set_add(&set, (uint16_t)(rng_u64(&rng) % span));
+        for (uint32_t i = 0; i < count; i++) {
+            narrow[i] = (uint8_t)rng_u64(&rng);
+            wide[i] = (uint16_t)(rng_u64(&rng) % span);
+        }
+        size_t n = code_set_find_u8_plain(&set, narrow, 0, count, plain);
+        assert_int_equal(code_set_find_u8(&set, narrow, count, fast), n);
+        assert_memory_equal(fast, plain, n * sizeof fast[0]);
+        assert_int_equal(code_set_find_u8_beyond(&set, narrow, count, fast), n);
+        assert_memory_equal(fast, plain, n * sizeof fast[0]);
+        code_set_mark_u8(&set, narrow, count, words);
+        marks_check(words, count, plain, n);
+        n = code_set_find_u16_plain(&set, wide, 0, count, plain);
+        assert_int_equal(code_set_find_u16(&set, wide, count, fast), n);
+        assert_memory_equal(fast, plain, n * sizeof fast[0]);
+        code_set_mark_u16(&set, wide, count, words);
+        marks_check(words, count, plain, n);
+    }
+}
+
 /* --- clock and rng ---------------------------------------------------------------------------- */
 
 static void a_virtual_clock_only_moves_forward(void **state)
@@ -738,6 +788,7 @@ int main(void)
         cmocka_unit_test(written_texts_are_read_back_equal),
         cmocka_unit_test(members_get_their_commas),
         cmocka_unit_test(a_virtual_clock_only_moves_forward),
+        cmocka_unit_test(members_are_found_at_the_same_places_any_way),
         cmocka_unit_test(a_seed_repeats_chance),
         PLACE_TEST(a_small_file_is_written_whole_and_read_back),
         PLACE_TEST(replacing_a_file_fails_without_harm_at_each_call),

@@ -1,14 +1,16 @@
 /* timeline_rebuild.c - from the warehouse's rows to base pages, at the memory's speed.
  *
- *   1. Load: threads stream spans of positions. An event becomes a row of 24 bytes with its
- *      visitor's number in that thread; the tables of visitors are small and asked ahead.
- *   2. Number: people in order, each person's visitors beside each other, so that a report reads
- *      memory from front to back.
- *   3. Deal: rows go to their page's list. The blocks of step 1 are given back on the way.
- *   4. Build: a page's rows are sorted and become columns; the lists are given back.
+ *   1. Number: whoever the warehouse knows gets a slot, people in order, each person's visitors
+ *      beside each other (timeline_number.c).
+ *   2. Load: threads stream spans of positions. An event becomes a row of 24 bytes, in its page's
+ *      list at once (timeline_pages.c): one look for the slot is all that is far away in memory.
+ *   3. Build: a page's rows go straight into the columns (timeline_gather.c); the lists are given
+ *      back.
  *
- * So at no time are there much more than 24 bytes per event and the visitors' tables. Above the
- * memory's limit the rows of the newest days are read only.
+ * So at no time are there much more than 24 bytes per event and the visitors' slots. Above the
+ * memory's limit the rows of the newest days are read only. Then, and for a question, not everybody
+ * is meant, so rows come before slots: each thread numbers the strangers that it meets, and when
+ * they have slots their rows are dealt to the pages, too.
  *
  * A timeline of one question (timeline_extract) is made in the same way, of the rows that the
  * question needs: parts of the warehouse instead of all of it, and an error instead of fewer days

@@ -10,7 +10,7 @@
  * What the deltas have of a page's slots is listed once per page, by walking their runs of it; so
  * the common case costs one look, and the others no search. Most deltas are later than all of the
  * base, and then merging is copying one after the other. */
-#include "timeline/timeline_int.h"
+#include "timeline/timeline_cursor_int.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -18,62 +18,6 @@
 
 #include "base/arena.h"
 #include "base/check.h"
-
-struct timeline_scan {
-    const struct snapshot *snapshot;
-    struct timeline_scan_options options;
-    uint32_t next_page;    /* atomic: the next to be taken */
-    uint32_t pages_done;   /* atomic: given back, all their people seen */
-    uint32_t nobody_taken; /* atomic */
-    uint32_t cancelled;    /* atomic */
-};
-
-/* Part of a person: a span of one piece. */
-struct part {
-    const struct piece *piece;
-    uint32_t number; /* the piece's, for rows */
-    uint32_t from, to;
-};
-
-/* A delta's run of one of the page's slots; the next one is of a younger delta. */
-struct touch {
-    uint32_t number, from, to, next;
-};
-
-struct item {
-    uint32_t time;
-    uint32_t at; /* in its piece */
-    uint32_t part;
-};
-
-struct timeline_cursor {
-    struct timeline_scan *scan;
-    const struct snapshot *snapshot;
-
-    uint32_t page; /* TIMELINE_NONE before the first */
-    uint32_t slot, slot_end;
-    const struct slot_page *map;
-    const struct piece *base;
-    uint32_t touched[PAGE_SLOTS]; /* by slot: the first of its touches, or NONE */
-    uint32_t touched_last[PAGE_SLOTS];
-    struct touch *touches;
-    uint32_t touches_count, touches_capacity;
-
-    uint32_t nobody_next; /* piece number; pages + deltas = done */
-    bool nobody;          /* this cursor gives nobody's events */
-
-    struct part *parts;
-    uint32_t parts_count, parts_capacity;
-    struct item *items, *items_scratch;
-    uint32_t *ends; /* of the sorted stretches in items */
-    uint32_t ends_capacity;
-    uint32_t capacity;      /* events of the arrays below, and of items */
-    uint32_t *at, *when;    /* of two parts' wanted events, one part after the other … */
-    uint32_t *order;        /* … and these in their order */
-    uint8_t *code, *origin; /* u8 or u16, as the widest part has */
-    uint32_t *time;
-    uint64_t *rows;
-};
 
 void timeline_scan_open(const struct timeline_view *view,
                         const struct timeline_scan_options *options,
@@ -83,6 +27,10 @@ void timeline_scan_open(const struct timeline_view *view,
     scan->snapshot = snapshot_of(view);
     if (options != NULL)
         scan->options = *options;
+    const uint8_t *wanted = scan->options.wanted;
+    for (uint32_t code = 0; wanted != NULL && code < (view->wide_codes ? 65536 : 256); code++)
+        if (wanted[code] != 0)
+            code_set_add(&scan->set, (uint16_t)code);
     *ret_scan = scan;
 }
 
@@ -135,6 +83,7 @@ void timeline_cursor_close(struct timeline_cursor *cursor)
     free(cursor->origin);
     free(cursor->time);
     free(cursor->rows);
+    timeline_batch_free(cursor->batch);
     free(cursor);
 }
 
@@ -480,14 +429,19 @@ static bool parts_merge(struct timeline_cursor *cursor, uint32_t person,
 
 /* --- people ----------------------------------------------------------------------------------- */
 
-static bool person_run(struct timeline_cursor *cursor, uint32_t person, uint32_t first,
-                       struct timeline_run *ret_run)
+void timeline_cursor_parts(struct timeline_cursor *cursor, uint32_t first)
 {
     cursor->parts_count = 0;
     for (uint32_t v = first; v != TIMELINE_NONE;) {
         visitor_parts(cursor, v);
         v = cursor->snapshot->maps[v / PAGE_SLOTS]->next[v % PAGE_SLOTS];
     }
+}
+
+static bool person_run(struct timeline_cursor *cursor, uint32_t person, uint32_t first,
+                       struct timeline_run *ret_run)
+{
+    timeline_cursor_parts(cursor, first);
     if (cursor->parts_count == 0)
         return false;
     if (cursor->parts_count > 1)
@@ -541,7 +495,7 @@ static void delta_list(struct timeline_cursor *cursor, uint32_t i)
     }
 }
 
-static bool page_next(struct timeline_cursor *cursor)
+bool timeline_cursor_page(struct timeline_cursor *cursor)
 {
     const struct snapshot *snapshot = cursor->snapshot;
     if (cursor->page != TIMELINE_NONE)
@@ -583,16 +537,14 @@ static bool nobody_run(struct timeline_cursor *cursor, struct timeline_run *ret_
     return false;
 }
 
-/* With a set: the next slot at or after this one that is in it. */
-static uint32_t set_next(const struct timeline_set *set, uint32_t slot, uint32_t end)
+uint32_t timeline_set_next(const struct timeline_set *set, uint32_t slot, uint32_t end)
 {
-    if (end > set->slots)
-        end = set->slots;
-    while (slot < end) {
+    uint32_t last = end < set->slots ? end : set->slots;
+    while (slot < last) {
         uint64_t left = set->words[slot / 64] >> slot % 64;
         if (left != 0) {
             slot += (uint32_t)__builtin_ctzll(left);
-            return slot < end ? slot : end;
+            return slot < last ? slot : end;
         }
         slot = (slot / 64 + 1) * 64;
     }
@@ -607,17 +559,14 @@ bool timeline_cursor_next(struct timeline_cursor *cursor, struct timeline_run *r
     for (;;) {
         while (cursor->slot < cursor->slot_end) {
             if (only != NULL) {
-                cursor->slot = set_next(only, cursor->slot, cursor->slot_end);
+                cursor->slot = timeline_set_next(only, cursor->slot, cursor->slot_end);
                 if (cursor->slot >= cursor->slot_end)
                     break;
             }
             uint32_t person = cursor->slot++, first = cursor->map->first[person % PAGE_SLOTS];
             if (first == TIMELINE_NONE)
                 continue;
-            bool alone =
-                first == person && cursor->map->next[person % PAGE_SLOTS] == TIMELINE_NONE &&
-                cursor->touched[person % PAGE_SLOTS] == TIMELINE_NONE && cursor->base != NULL;
-            if (!alone) {
+            if (!timeline_cursor_alone(cursor, person, first)) {
                 if (person_run(cursor, person, first, ret_run))
                     return true;
                 continue;
@@ -629,7 +578,7 @@ bool timeline_cursor_next(struct timeline_cursor *cursor, struct timeline_run *r
             run_of_part(person, &part, ret_run);
             return true;
         }
-        if (!page_next(cursor))
+        if (!timeline_cursor_page(cursor))
             return false;
     }
 }

@@ -58,6 +58,43 @@ void timeline_cursor_close(struct timeline_cursor *cursor);
 /* False at the end. */
 bool timeline_cursor_next(struct timeline_cursor *cursor, struct timeline_run *ret_run);
 
+/* --- many people at once ---------------------------------------------------------------------- */
+
+/* Only events that are wanted, one person after the other, each in their order: the fast way to
+ * what asks for few names, because a page's codes are searched in one go. Whoever has none is not
+ * in it. 64 bytes after each array's end may be read. Good until the cursor's next step. */
+struct timeline_batch {
+    uint32_t people, count;
+    const uint32_t *person; /* [people] */
+    const uint32_t *starts; /* [people + 1]: the events of each */
+    const uint8_t *begins;  /* [count]: 1 where a person begins */
+    const uint16_t *code, *origin;
+    const uint32_t *time;
+    const uint64_t *rows;
+    uint64_t events; /* that were looked at for it, those not wanted included */
+};
+
+/* In place of timeline_cursor_next, of a scan with `wanted` and without nobody. May give no people.
+ * False at the end. */
+bool timeline_cursor_batch(struct timeline_cursor *cursor, struct timeline_batch *ret_batch);
+
+/* One of its people as a run. */
+static inline void timeline_batch_run(const struct timeline_batch *batch, uint32_t i,
+                                      struct timeline_run *ret_run)
+{
+    uint32_t at = batch->starts[i];
+    *ret_run = (struct timeline_run){
+        .person = batch->person[i],
+        .count = batch->starts[i + 1] - at,
+        .code16 = batch->code + at,
+        .time = batch->time + at,
+        .origin16 = batch->origin + at,
+        .rows = batch->rows + at,
+    };
+}
+
+/* --- threads ---------------------------------------------------------------------------------- */
+
 /* The usual way to use it: `work` runs once on each of `threads` threads (0 = cores; this one is
  * the first) with a cursor and ctxs + n * ctx_size. Returns when all have ended. */
 typedef void timeline_work(struct timeline_cursor *cursor, void *ctx);
