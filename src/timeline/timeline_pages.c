@@ -141,6 +141,20 @@ static void *build_main(void *argument)
     return NULL;
 }
 
+/* Whoever was only known as somebody's person, and turned out to have rows, is their own person. */
+static void unlisted_give(struct timeline *timeline)
+{
+    for (uint32_t page = 0; page < timeline->slots.pages; page++) {
+        const struct piece *piece = timeline->base[page];
+        for (uint32_t i = 0; i < PAGE_SLOTS && piece != NULL; i++) {
+            uint32_t slot = page * PAGE_SLOTS + i;
+            if (piece->offsets[i + 1] > piece->offsets[i] &&
+                timeline_slot_person(&timeline->slots, slot) == PERSON_UNKNOWN)
+                timeline_slot_give(timeline, slot, slot);
+        }
+    }
+}
+
 void timeline_pages_build(struct rebuilding *whole)
 {
     struct timeline *timeline = whole->timeline;
@@ -159,4 +173,5 @@ void timeline_pages_build(struct rebuilding *whole)
             timeline->days[i] += loader->gathering.days[i];
     }
     timeline->base_events = timeline->events;
+    unlisted_give(timeline);
 }

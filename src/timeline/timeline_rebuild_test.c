@@ -99,7 +99,7 @@ static void who_the_warehouse_does_not_list_is_there_too(void **state)
         world.facts[world.count] = (struct fact){.visitor = id_of(number),
                                                  .position = world.position,
                                                  .time_us = NOVEMBER + number,
-                                                 .amount = number % 2 == 0 ? number : -1};
+                                                 .amount = number % 2 == 0 ? (int64_t)number : -1};
         fact_feed(&world, &world.facts[world.count++], false);
     }
     assert_true(unlisted > 100);
