@@ -16,8 +16,8 @@
 
 static size_t slab_bytes(const struct rebuilding *whole)
 {
-    size_t share =
-        whole->rows_all * sizeof(struct row) / (whole->groups * (size_t)whole->threads * SLABS);
+    uint64_t rows = whole->known ? whole->rows_all : whole->rows_loaded;
+    size_t share = rows * sizeof(struct row) / (whole->groups * (size_t)whole->threads * SLABS);
     size_t bytes = SLAB_LEAST;
     while (bytes * 2 <= share && bytes < SLAB_MOST)
         bytes *= 2;
@@ -37,7 +37,7 @@ void timeline_pages_reserve(struct rebuilding *whole)
     }
     whole->pages = pages;
     whole->groups = groups;
-    if (whole->slab_bytes == 0)
+    if (whole->slab_bytes == 0 || !whole->known) /* then there is no slab before the deal */
         whole->slab_bytes = slab_bytes(whole);
 }
 

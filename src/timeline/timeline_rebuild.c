@@ -31,8 +31,9 @@
 #include "base/thread.h"
 #include "timeline/timeline_extract.h"
 
-#define AHEAD 16U /* rows; and the ids of so many more */
-#define SPANS_PER_THREAD 8U
+#define AHEAD 16U           /* rows; and the ids of so many more */
+#define SPANS_PER_THREAD 8U /* at most; and … */
+#define SPAN_ROWS 100000U   /* … about so many rows at least */
 #define HUGE_BYTES ((size_t)2 << 20)
 #define EVENT_BYTES 27   /* of a rebuild, at its peak */
 #define VISITOR_BYTES 48 /* slots, and what numbering them takes */
@@ -332,12 +333,9 @@ static enum status trim_choose(struct rebuilding *whole, struct err *err)
 {
     struct timeline *timeline = whole->timeline;
     struct warehouse *warehouse = timeline->options.warehouse;
-    struct warehouse_stats stats;
     struct buf json;
     yyjson_doc *doc = NULL;
     uint64_t dropped = 0;
-    warehouse_stats(warehouse, &stats);
-    whole->rows_all = stats.events;
     size_t memory = timeline->options.memory_bytes;
     buf_init(&json, (size_t)64 << 20);
     enum status status =
@@ -350,8 +348,8 @@ static enum status trim_choose(struct rebuilding *whole, struct err *err)
         double room = ((double)memory - (people < half ? people : half)) / EVENT_BYTES;
         yyjson_doc_free(doc);
         doc = NULL;
-        if ((double)stats.events <= room) {
-            whole->known = people < half && visitors <= stats.events; /* most have events */
+        if ((double)whole->rows_all <= room) {
+            whole->known = people < half && visitors <= whole->rows_all; /* most have events */
             buf_done(&json);
             return ST_OK;
         }
@@ -448,10 +446,15 @@ static enum status load(struct rebuilding *whole, struct err *err)
 enum status timeline_rebuild(struct timeline *timeline, uint64_t cut, struct err *err)
 {
     struct rebuilding *whole = mem_zero(sizeof *whole);
+    struct warehouse_stats stats;
     whole->timeline = timeline;
     whole->cut = cut;
     whole->threads = timeline->threads < THREADS_MAX ? timeline->threads : THREADS_MAX;
-    whole->spans = (uint32_t)whole->threads * SPANS_PER_THREAD;
+    warehouse_stats(timeline->options.warehouse, &stats);
+    whole->rows_all = stats.events;
+    uint64_t spans = 1 + whole->rows_all / (SPAN_ROWS * (uint64_t)whole->threads);
+    whole->spans =
+        (uint32_t)whole->threads * (uint32_t)(spans < SPANS_PER_THREAD ? spans : SPANS_PER_THREAD);
     forget(timeline);
     for (int t = 0; t < whole->threads; t++) {
         whole->loaders[t].whole = whole;
