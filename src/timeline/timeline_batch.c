@@ -14,6 +14,7 @@
 #include "base/check.h"
 
 #define SLACK 8 /* numbers that may be copied beyond an end */
+#define DENSE 10
 #define AHEAD 8 /* words */
 #define FEW 32  /* events of a person that are ordered by counting */
 
@@ -28,6 +29,7 @@ struct batch_scratch {
     uint32_t *found; /* which are set … */
     uint32_t *when;  /* … and their times: read in one go, which memory likes best */
     uint32_t capacity;
+    bool dense; /* was the page before: most of the times will be read */
 
     uint32_t from, to; /* in `found`: of neighbours that wait to be copied */
 
@@ -124,8 +126,11 @@ static uint32_t rank_of(const struct batch_scratch *scratch, uint32_t i)
 static void page_search(const struct timeline_cursor *cursor, struct batch_scratch *scratch)
 {
     const struct piece *piece = cursor->base;
-    if (piece == NULL)
+    scratch->people = scratch->count = scratch->from = scratch->to = 0;
+    if (piece == NULL) {
+        memset(scratch->starts_of, 0, sizeof scratch->starts_of);
         return;
+    }
     uint32_t words = (piece->count + 63) / 64, n = 0;
     found_reserve(scratch, piece->count);
     if (piece->code_bytes == 1)
@@ -135,13 +140,14 @@ static void page_search(const struct timeline_cursor *cursor, struct batch_scrat
                           scratch->marks);
     for (uint32_t w = 0; w < words; w++) {
         scratch->ranks[w] = n;
-        for (uint32_t line = 0; line < 64; line += 16) /* times, read next */
+        for (uint32_t line = 0; scratch->dense && line < 64; line += 16)
             __builtin_prefetch(piece->time + (size_t)(w + AHEAD) * 64 + line);
         for (uint64_t bits = scratch->marks[w]; bits != 0; bits &= bits - 1)
             scratch->found[n++] = w * 64 + (uint32_t)__builtin_ctzll(bits);
     }
     for (uint32_t i = 0; i < n; i++)
         scratch->when[i] = piece->time[scratch->found[i]];
+    scratch->dense = n > piece->count / DENSE;
     scratch->marks[words] = 0;
     scratch->ranks[words] = n;
     for (uint32_t run = 0; run <= piece->runs; run++)
@@ -239,7 +245,8 @@ static void ties_sort(const struct timeline_cursor *cursor, struct batch_scratch
         }
 }
 
-/* --- several visitors of this page -------------------------------------------------------------- */
+/* --- several visitors of this page --------------------------------------------------------------
+ */
 
 static bool found_before(const struct timeline_cursor *cursor, const struct batch_scratch *scratch,
                          uint32_t a, uint32_t b)
@@ -400,22 +407,68 @@ static void parts_add(struct timeline_cursor *cursor, struct batch_scratch *scra
 
 /* --- a page ----------------------------------------------------------------------------------- */
 
+static void todo_add(const struct timeline_cursor *cursor, uint64_t *todo, uint32_t person)
+{
+    uint32_t slot = person % PAGE_SLOTS;
+    if (person / PAGE_SLOTS == cursor->page)
+        todo[slot / 64] |= UINT64_C(1) << slot % 64;
+}
+
+static bool is_elsewhere(uint32_t page, uint32_t visitor)
+{
+    return (visitor / PAGE_SLOTS != page) & (visitor != TIMELINE_NONE);
+}
+
+/* Whom of the page's people to look at: whose visitors have something here or in the deltas, or lie
+ * in another page. A bit each. */
+static void todo_make(const struct timeline_cursor *cursor, const struct batch_scratch *scratch,
+                      uint64_t *todo)
+{
+    const struct slot_page *map = cursor->map;
+    const uint32_t page = cursor->page;
+    memset(todo, 0, PAGE_SLOTS / 8);
+    for (uint32_t w = 0; w < PAGE_SLOTS / 64; w++) {
+        uint64_t here = 0;
+        for (uint32_t i = 0; i < 64; i++) {
+            uint32_t slot = w * 64 + i;
+            bool has = scratch->starts_of[slot] != scratch->starts_of[slot + 1];
+            bool far = is_elsewhere(page, map->next[slot]) | is_elsewhere(page, map->first[slot]);
+            here |= (uint64_t)has << i;
+            todo[w] |= (uint64_t)far << i; /* the person or one of their visitors */
+        }
+        for (; here != 0; here &= here - 1)
+            todo_add(cursor, todo, map->person[w * 64 + (uint32_t)__builtin_ctzll(here)]);
+    }
+    for (uint32_t slot = 0; slot < PAGE_SLOTS && cursor->touches_count > 0; slot++)
+        if (cursor->touched[slot] != TIMELINE_NONE)
+            todo_add(cursor, todo, map->person[slot]);
+    for (uint32_t w = 0; w < PAGE_SLOTS / 64; w++)
+        for (uint64_t far = todo[w]; far != 0; far &= far - 1) {
+            uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(far);
+            if (is_elsewhere(page, map->next[slot]))
+                todo_add(cursor, todo, map->person[slot]);
+        }
+}
+
 static void people_add(struct timeline_cursor *cursor, struct batch_scratch *scratch)
 {
     const struct timeline_set *only = cursor->scan->options.only;
-    scratch->people = scratch->count = scratch->from = scratch->to = 0;
-    for (uint32_t slot = cursor->slot; slot < cursor->slot_end; slot++) {
-        if (only != NULL &&
-            (slot = timeline_set_next(only, slot, cursor->slot_end)) == cursor->slot_end)
-            break;
-        uint32_t first = cursor->map->first[slot % PAGE_SLOTS];
-        if (first == TIMELINE_NONE)
-            continue;
-        if (timeline_cursor_alone(cursor, slot, first)) {
-            const uint32_t *starts = scratch->starts_of + slot % PAGE_SLOTS;
-            slice_add(cursor, scratch, slot, starts[0], starts[1]);
-        } else if (!near_add(cursor, scratch, slot, first)) {
-            parts_add(cursor, scratch, slot, first);
+    uint64_t todo[PAGE_SLOTS / 64];
+    todo_make(cursor, scratch, todo);
+    for (uint32_t w = 0; w < PAGE_SLOTS / 64; w++) {
+        uint32_t first_slot = cursor->page * PAGE_SLOTS + w * 64;
+        if (only != NULL)
+            todo[w] &= first_slot < only->slots ? only->words[first_slot / 64] : 0;
+        for (uint64_t left = todo[w]; left != 0; left &= left - 1) {
+            uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(left);
+            uint32_t person = first_slot - w * 64 + slot, first = cursor->map->first[slot];
+            if (first == TIMELINE_NONE)
+                continue;
+            if (timeline_cursor_alone(cursor, person, first))
+                slice_add(cursor, scratch, person, scratch->starts_of[slot],
+                          scratch->starts_of[slot + 1]);
+            else if (!near_add(cursor, scratch, person, first))
+                parts_add(cursor, scratch, person, first);
         }
     }
     waiting_copy(cursor, scratch);

@@ -6,6 +6,8 @@
 
 #include "base/check.h"
 
+#define LATELY 400 /* facts */
+
 void must(enum status status, const struct err *err)
 {
     if (status != ST_OK)
@@ -76,6 +78,18 @@ void fact_feed(struct world *world, const struct fact *fact, bool is_new)
     warehouse_add_event(world->warehouse, &row);
 }
 
+/* The second of something else that the same person did lately, whichever visitor it was. */
+static int64_t second_of_person(const struct world *world, uint32_t number, int64_t otherwise)
+{
+    for (size_t back = 1; number != 0 && back <= LATELY && back <= world->count; back++) {
+        const struct fact *fact = &world->facts[world->count - back];
+        if (fact->number != 0 && world->owner[fact->number] == world->owner[number])
+            return (fact->time_us - NOVEMBER - (US_PER_S - 1) * (fact->time_us < NOVEMBER)) /
+                   US_PER_S;
+    }
+    return otherwise;
+}
+
 static void event_happens(struct world *world)
 {
     uint32_t number = below(world, 20) == 0 ? 0 : 1 + below(world, VISITORS - 1);
@@ -92,6 +106,8 @@ static void event_happens(struct world *world)
     int64_t second = (int64_t)world->position / 500;
     if (below(world, 2) == 0)
         second -= below(world, 100000);
+    if (below(world, 3) == 0)
+        second = second_of_person(world, number, second);
     world->position += 1 + below(world, 300);
     world->facts[world->count] = (struct fact){
         .visitor = id_of(number),
@@ -101,6 +117,7 @@ static void event_happens(struct world *world)
         .name = below(world, world->names),
         .channel = below(world, 5),
         .campaign = below(world, 3) == 0 ? below(world, 40) : 0,
+        .number = number,
     };
     fact_feed(world, &world->facts[world->count++], is_new);
 }
@@ -276,6 +293,56 @@ static void filter_check(const struct world *world, const struct timeline_view *
     timeline_set_done(&set);
 }
 
+/* Batches of every second name, of everybody or of those who have one of them. */
+static void batch_check(const struct world *world, const struct timeline_view *view, bool some)
+{
+    char text[32];
+    uint8_t wanted[65536] = {0};
+    bool names[65536] = {false};
+    struct seen *all = expected(world);
+    struct timeline_set set;
+    struct timeline_scan *scan;
+    struct timeline_batch batch;
+    struct timeline_run run;
+    size_t found = 0, want = 0;
+    timeline_set_init(&set, view);
+    for (uint32_t name = 0; name < world->names; name += 2) {
+        uint32_t code = timeline_name_find(view, str_of(text_of(text, "name", name)));
+        names[name] = code != TIMELINE_NONE;
+        if (code == TIMELINE_NONE)
+            continue;
+        wanted[code] = 1;
+        timeline_people_with(view, code, &set);
+    }
+    timeline_scan_open(
+        view, &(struct timeline_scan_options){.only = some ? &set : NULL, .wanted = wanted}, &scan);
+    struct timeline_cursor *cursor = timeline_cursor_open(scan);
+    while (timeline_cursor_batch(cursor, &batch)) {
+        for (uint32_t p = 0; p < batch.people; p++) {
+            timeline_batch_run(&batch, p, &run);
+            uint64_t person = timeline_person_id(view, run.person);
+            size_t at = person_start(all, world->count, person);
+            assert_true(run.count > 0);
+            for (uint32_t i = 0; i < run.count; i++, at++) {
+                while (at < world->count && !names[all[at].fact->name])
+                    at++;
+                assert_true(at < world->count && all[at].person == person);
+                event_check(view, &run, i, &all[at]);
+                assert_int_equal(batch.begins[batch.starts[p] + i], i == 0);
+            }
+            found += run.count;
+        }
+        assert_int_equal(batch.count, batch.people == 0 ? 0 : batch.starts[batch.people]);
+    }
+    for (size_t i = 0; i < world->count; i++)
+        want += names[world->facts[i].name] && world->facts[i].visitor != 0;
+    assert_int_equal(found, want);
+    timeline_cursor_close(cursor);
+    timeline_scan_close(scan);
+    timeline_set_done(&set);
+    free(all);
+}
+
 void world_check(const struct world *world)
 {
     const struct timeline_view *view;
@@ -284,6 +351,8 @@ void world_check(const struct world *world)
     view_check(world, view);
     filter_check(world, view, 0);
     filter_check(world, view, world->names - 1);
+    batch_check(world, view, false);
+    batch_check(world, view, true);
     timeline_view_close(view);
 }
 

@@ -210,7 +210,7 @@ static void reports_compare(struct bench *bench)
     compare(bench, &funnel);
     if (bench->alone && getenv("FUNNEL"))
         for (int i = 0; i < 20; i++)
-            compare(bench, &funnel);
+            compare(bench, strcmp(getenv("FUNNEL"), "rare") == 0 ? &rare : strcmp(getenv("FUNNEL"), "held") == 0 ? &held : &funnel);
     compare(bench, &held);
     compare(bench, &rare);
     compare(bench, &retention);
