@@ -115,16 +115,6 @@ void timeline_commit(struct timeline *timeline, uint64_t position)
 
 /* --- the keeper's half ------------------------------------------------------------------------ */
 
-#define SECONDS_MAX UINT32_MAX
-
-void timeline_row_time(int64_t time_us, uint64_t position, struct row *row)
-{
-    int64_t last_us = (int64_t)SECONDS_MAX * US_PER_S;
-    time_us = time_us < 0 ? 0 : time_us > last_us ? last_us : time_us;
-    row->time = (uint32_t)(time_us / US_PER_S);
-    row->place = (uint64_t)(time_us % US_PER_S) << POSITION_BITS | position;
-}
-
 static void rows_reserve(struct timeline *timeline, size_t count)
 {
     if (timeline->rows_capacity >= count)
@@ -198,8 +188,8 @@ void timeline_feed_apply(struct timeline *timeline, const struct feed *feed)
     if (count == 0)
         return;
     timeline_rows_sort(timeline->rows, timeline->rows_scratch, count, 0, timeline->slots.count);
-    timeline_deltas_add(timeline, timeline_piece_build(timeline, timeline->rows, count,
-                                                       timeline->amounts, TIMELINE_NONE));
+    timeline_deltas_add(timeline,
+                        timeline_piece_build(timeline, timeline->rows, count, timeline->amounts));
 }
 
 /* Events of a run do not count any more. */

@@ -11,6 +11,7 @@
 #ifndef TIMELINE_TIMELINE_INT_H
 #define TIMELINE_TIMELINE_INT_H
 
+#include "base/clock.h"
 #include "timeline/timeline_piece_int.h"
 #include "timeline/timeline_scan.h"
 #include "timeline/timeline_slots_int.h"
@@ -38,7 +39,13 @@ struct feed {
 };
 
 /* Second and place of an event's time. */
-void timeline_row_time(int64_t time_us, uint64_t position, struct row *row);
+static inline void timeline_row_time(int64_t time_us, uint64_t position, struct row *row)
+{
+    const int64_t last_us = (int64_t)UINT32_MAX * US_PER_S;
+    time_us = time_us < 0 ? 0 : time_us > last_us ? last_us : time_us;
+    row->time = (uint32_t)((uint64_t)time_us / US_PER_S);
+    row->place = ((uint64_t)time_us % US_PER_S) << POSITION_BITS | position;
+}
 struct feed *timeline_feed_new(void);
 void timeline_feed_free(struct feed *feed);
 /* Keeper: into slots and one more delta. */

@@ -19,11 +19,6 @@
 
 #define MAP_BYTES ((size_t)64 << 10) /* smaller blocks come from the heap */
 
-struct shape {
-    uint32_t count, amounts, runs, fences; /* fences 0 = a base piece */
-    uint8_t code_bytes, origin_bytes;
-};
-
 static size_t aligned(size_t n)
 {
     return (n + 63) & ~(size_t)63;
@@ -47,7 +42,7 @@ static void *carve(struct piece *piece, size_t *at, size_t n)
     return p;
 }
 
-static size_t lay_out(struct piece *piece, const struct shape *shape)
+static size_t lay_out(struct piece *piece, const struct piece_shape *shape)
 {
     size_t at = 0, words = shape->amounts > 0 ? (size_t)shape->count / 64 + 1 : 0;
     piece->time = carve(piece, &at, (size_t)shape->count * 4);
@@ -67,7 +62,7 @@ static size_t lay_out(struct piece *piece, const struct shape *shape)
     return at + READ_BEYOND;
 }
 
-static struct piece *piece_new(struct timeline *timeline, const struct shape *shape)
+struct piece *timeline_piece_new(struct timeline *timeline, const struct piece_shape *shape)
 {
     struct piece *piece = mem_zero(sizeof *piece);
     piece->serial = __atomic_add_fetch(&timeline->serials, 1, __ATOMIC_RELAXED);
@@ -134,7 +129,7 @@ void timeline_piece_run(const struct piece *piece, uint32_t slot, uint32_t *ret_
 
 /* --- writing ---------------------------------------------------------------------------------- */
 
-/* Runs are appended in the order of slots; the end is noted by runs_end. */
+/* Runs are appended in the order of slots; the end is noted by piece_end. */
 static void run_begin(struct piece *piece, uint32_t slot)
 {
     if (piece->slots != NULL) {
@@ -146,7 +141,7 @@ static void run_begin(struct piece *piece, uint32_t slot)
         piece->offsets[piece->runs++] = piece->count;
 }
 
-static void runs_end(struct piece *piece)
+void timeline_piece_end(struct piece *piece)
 {
     if (piece->slots == NULL)
         while (piece->runs < PAGE_SLOTS)
@@ -177,43 +172,30 @@ static uint32_t fences_of(const struct timeline *timeline)
 }
 
 struct piece *timeline_piece_build(struct timeline *timeline, const struct row *rows,
-                                   uint32_t count, const int64_t *amounts, uint32_t page)
+                                   uint32_t count, const int64_t *amounts)
 {
     uint32_t codes = 0, origins = 0;
-    struct shape shape = {.count = count, .runs = PAGE_SLOTS};
-    if (page == TIMELINE_NONE) {
-        shape.fences = fences_of(timeline);
-        shape.runs = 0;
-    }
+    struct piece_shape shape = {.count = count, .fences = fences_of(timeline)};
     for (uint32_t i = 0; i < count; i++) {
         codes |= rows[i].code;
         origins |= rows[i].origin;
         shape.amounts += rows[i].amount != 0;
-        if (page == TIMELINE_NONE)
-            shape.runs += i == 0 || rows[i].slot != rows[i - 1].slot;
+        shape.runs += i == 0 || rows[i].slot != rows[i - 1].slot;
     }
     shape.code_bytes = codes > 255 ? 2 : 1;
     shape.origin_bytes = origins > 255 ? 2 : 1;
-    struct piece *piece = piece_new(timeline, &shape);
-    piece->first_slot = page == TIMELINE_NONE ? 0 : page * PAGE_SLOTS;
+    struct piece *piece = timeline_piece_new(timeline, &shape);
     for (uint32_t i = 0; i < count; i++) {
         if (i == 0 || rows[i].slot != rows[i - 1].slot)
             run_begin(piece, rows[i].slot);
         piece->time[i] = rows[i].time;
         piece->place[i] = rows[i].place;
-        if (shape.code_bytes == 1)
-            piece->code[i] = (uint8_t)rows[i].code;
-        else
-            ((uint16_t *)piece->code)[i] = rows[i].code;
-        if (shape.origin_bytes == 1)
-            piece->origin[i] = (uint8_t)rows[i].origin;
-        else
-            ((uint16_t *)piece->origin)[i] = rows[i].origin;
+        timeline_piece_put(piece, i, &rows[i]);
         if (rows[i].amount != 0)
             amount_put(piece, i, amounts[rows[i].amount - 1]);
         piece->count++;
     }
-    runs_end(piece);
+    timeline_piece_end(piece);
     return piece;
 }
 
@@ -329,7 +311,7 @@ struct merging {
     struct source a, b;
     struct piece *out; /* NULL = measure */
     bool all;          /* nothing is left out */
-    struct shape shape;
+    struct piece_shape shape;
 };
 
 /* What of a run is kept: nothing of the erased, and what is new enough. */
@@ -492,10 +474,10 @@ struct piece *timeline_piece_merge(struct timeline *timeline, const struct piece
         merging.shape.fences = fences_of(timeline);
     else
         merging.shape.runs = PAGE_SLOTS;
-    merging.out = piece_new(timeline, &merging.shape);
+    merging.out = timeline_piece_new(timeline, &merging.shape);
     merging.out->first_slot = page == TIMELINE_NONE ? 0 : page * PAGE_SLOTS;
     merge_walk(&merging, a, b, page);
-    runs_end(merging.out);
+    timeline_piece_end(merging.out);
     CHECK(merging.out->count == merging.shape.count);
     return merging.out;
 }

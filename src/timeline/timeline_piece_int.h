@@ -2,7 +2,7 @@
 #ifndef TIMELINE_TIMELINE_PIECE_INT_H
 #define TIMELINE_TIMELINE_PIECE_INT_H
 
-#include "timeline/timeline_view.h"
+#include "timeline/timeline_slots_int.h"
 
 #define POSITION_BITS 44
 #define POSITION_MASK (TIMELINE_POSITION_MAX - 1)
@@ -52,9 +52,17 @@ struct piece {
     size_t bytes;
 };
 
-/* `rows` in the order (slot, time, place). A base piece for the page when `page` is not NONE. */
+/* A delta of `rows` in the order (slot, time, place). */
 struct piece *timeline_piece_build(struct timeline *timeline, const struct row *rows,
-                                   uint32_t count, const int64_t *amounts, uint32_t page);
+                                   uint32_t count, const int64_t *amounts);
+/* An empty one, for as many events as `shape` says; what is in it is written by the caller, and
+ * then its end. */
+struct piece_shape {
+    uint32_t count, amounts, runs, fences; /* fences 0 = a base piece */
+    uint8_t code_bytes, origin_bytes;
+};
+struct piece *timeline_piece_new(struct timeline *timeline, const struct piece_shape *shape);
+void timeline_piece_end(struct piece *piece);
 void timeline_piece_free(struct timeline *timeline, struct piece *piece);
 /* Both in one: of page `page` as its base piece, or all of two deltas (`page` NONE). Leaves out who
  * is erased and what is older than the memory allows. NULL: nothing is left. */
@@ -77,11 +85,50 @@ static inline uint32_t timeline_piece_origin(const struct piece *piece, uint32_t
     return piece->origin_bytes == 1 ? piece->origin[i] : ((const uint16_t *)piece->origin)[i];
 }
 
+static inline void timeline_piece_put(struct piece *piece, uint32_t i, const struct row *row)
+{
+    if (piece->code_bytes == 1)
+        piece->code[i] = (uint8_t)row->code;
+    else
+        ((uint16_t *)piece->code)[i] = row->code;
+    if (piece->origin_bytes == 1)
+        piece->origin[i] = (uint8_t)row->origin;
+    else
+        ((uint16_t *)piece->origin)[i] = row->origin;
+}
+
+/* --- timeline_gather.c ------------------------------------------------------------------------ */
+
+/* Rows of one page in any order, with the amounts that they speak of. */
+struct rows_part {
+    const struct row *rows;
+    const int64_t *amounts;
+    uint32_t count;
+};
+/* What one thread uses again for one page after the other; zeros to begin with. */
+struct gathering {
+    uint64_t *code_events;      /* [65,536] and … */
+    uint32_t *days;             /* … [DAYS]: what was gathered is added */
+    uint32_t ends[PAGE_SLOTS];  /* of runs */
+    struct row *rows, *scratch; /* of the longest run that had to be sorted */
+    uint32_t rows_capacity;
+    int64_t *amounts, *amounts_scratch; /* by event */
+    uint32_t amounts_capacity;
+};
+/* The base piece of a page; who is erased is left out. NULL: nothing is left. Parts that follow
+ * each other in time are faster. */
+struct piece *timeline_piece_gather(struct timeline *timeline, const struct rows_part *parts,
+                                    size_t parts_count, uint32_t page, struct gathering *gathering);
+void timeline_gathering_done(struct gathering *gathering);
+
 /* --- timeline_sort.c -------------------------------------------------------------------------- */
 
 /* By (slot, time, place); `scratch` as large as rows; slots lie in [first, first + slots). */
 void timeline_rows_sort(struct row *rows, struct row *scratch, size_t count, uint32_t first,
                         uint32_t slots);
+
+/* One slot's rows by (time, place). */
+void timeline_run_sort(struct row *rows, struct row *scratch, size_t count);
 
 /* --- timeline_postings.c ---------------------------------------------------------------------- */
 

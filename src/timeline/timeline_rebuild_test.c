@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/arena.h"
+
 /* --- with a warehouse ------------------------------------------------------------------------- */
 
 static void stored_open(struct world *world, uint64_t seed)
@@ -76,6 +78,36 @@ static void a_rebuild_gives_what_the_feed_gave(void **state)
         }
         stored_close(&world);
     }
+}
+
+/* Events of visitors without a row of their own: they get their slots after everybody else. */
+static void who_the_warehouse_does_not_list_is_there_too(void **state)
+{
+    (void)state;
+    static struct world world;
+    stored_open(&world, 35);
+    history_run(&world, 2500);
+    uint32_t unlisted = 0;
+    world.facts = mem_grow(world.facts, (world.count + VISITORS) * sizeof *world.facts);
+    world.capacity = world.count + VISITORS;
+    for (uint32_t number = 1; number < VISITORS; number++) {
+        if (world.owner[number] != 0 || world.erased[number])
+            continue;
+        unlisted++;
+        world.owner[number] = id_of(number);
+        world.position += 10;
+        world.facts[world.count] = (struct fact){.visitor = id_of(number),
+                                                 .position = world.position,
+                                                 .time_us = NOVEMBER + number,
+                                                 .amount = number % 2 == 0 ? (int64_t)number : -1};
+        fact_feed(&world, &world.facts[world.count++], false);
+    }
+    assert_true(unlisted > 100);
+    world_commit(&world);
+    world_check(&world);
+    reopen(&world, (size_t)1 << 30);
+    world_check(&world);
+    stored_close(&world);
 }
 
 /* The feed goes on while the rebuild runs; nothing is twice, nothing is missing. */
@@ -333,6 +365,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_rebuild_gives_what_the_feed_gave),
+        cmocka_unit_test(who_the_warehouse_does_not_list_is_there_too),
         cmocka_unit_test(what_is_fed_during_the_rebuild_comes_after_it),
         cmocka_unit_test(what_was_lost_is_read_from_the_warehouse),
         cmocka_unit_test(properties_are_those_of_the_very_event),

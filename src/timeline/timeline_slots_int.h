@@ -97,6 +97,8 @@ struct slot_page {
 struct slots {
     pthread_mutex_t mutex; /* of table and ids, for readers who look for an id */
     uint64_t **ids;        /* [pages][PAGE_SLOTS], written once */
+    uint64_t *region;      /* ids of `region_used` pages, from `region_first` on, in one block */
+    uint32_t region_first, region_used, region_pages;
     struct slot_page **maps;
     uint32_t pages, pages_capacity;
     uint32_t count;

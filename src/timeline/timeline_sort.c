@@ -43,15 +43,15 @@ static void insertion_sort(struct row *rows, size_t count)
     }
 }
 
-static void run_sort(struct row *rows, struct row *scratch, size_t count)
+void timeline_run_sort(struct row *rows, struct row *scratch, size_t count)
 {
     if (count <= INSERTION_MAX) {
         insertion_sort(rows, count);
         return;
     }
     size_t half = count / 2;
-    run_sort(rows, scratch, half);
-    run_sort(rows + half, scratch, count - half);
+    timeline_run_sort(rows, scratch, half);
+    timeline_run_sort(rows + half, scratch, count - half);
     if (!row_before(&rows[half], &rows[half - 1]))
         return;
     memcpy(scratch, rows, half * sizeof *rows);
@@ -80,6 +80,6 @@ void timeline_rows_sort(struct row *rows, struct row *scratch, size_t count, uin
     for (size_t i = 0, end; i < count; i = end) {
         for (end = i + 1; end < count && rows[end].slot == rows[i].slot;)
             end++;
-        run_sort(rows + i, scratch, end - i);
+        timeline_run_sort(rows + i, scratch, end - i);
     }
 }

@@ -22,6 +22,7 @@ struct fact {
     int64_t time_us;
     int64_t amount; /* -1 = none */
     uint32_t name, channel, campaign;
+    uint32_t number; /* the visitor's */
 };
 
 struct world {

@@ -6,6 +6,8 @@
 
 #include "base/check.h"
 
+#define LATELY 400 /* facts */
+
 void must(enum status status, const struct err *err)
 {
     if (status != ST_OK)
@@ -76,6 +78,18 @@ void fact_feed(struct world *world, const struct fact *fact, bool is_new)
     warehouse_add_event(world->warehouse, &row);
 }
 
+/* The second of something else that the same person did lately, whichever visitor it was. */
+static int64_t second_of_person(const struct world *world, uint32_t number, int64_t otherwise)
+{
+    for (size_t back = 1; number != 0 && back <= LATELY && back <= world->count; back++) {
+        const struct fact *fact = &world->facts[world->count - back];
+        if (fact->number != 0 && world->owner[fact->number] == world->owner[number])
+            return (fact->time_us - NOVEMBER - (US_PER_S - 1) * (fact->time_us < NOVEMBER)) /
+                   US_PER_S;
+    }
+    return otherwise;
+}
+
 static void event_happens(struct world *world)
 {
     uint32_t number = below(world, 20) == 0 ? 0 : 1 + below(world, VISITORS - 1);
@@ -92,6 +106,8 @@ static void event_happens(struct world *world)
     int64_t second = (int64_t)world->position / 500;
     if (below(world, 2) == 0)
         second -= below(world, 100000);
+    if (below(world, 3) == 0)
+        second = second_of_person(world, number, second);
     world->position += 1 + below(world, 300);
     world->facts[world->count] = (struct fact){
         .visitor = id_of(number),
@@ -101,6 +117,7 @@ static void event_happens(struct world *world)
         .name = below(world, world->names),
         .channel = below(world, 5),
         .campaign = below(world, 3) == 0 ? below(world, 40) : 0,
+        .number = number,
     };
     fact_feed(world, &world->facts[world->count++], is_new);
 }

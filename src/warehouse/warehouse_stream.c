@@ -67,33 +67,61 @@ static uint32_t text_find(struct dictionary *dictionary, struct str text)
     return dictionary->count++;
 }
 
+/* The engine's sixteen bytes: length, then the text itself, or its first four bytes and where it
+ * lies. */
+struct text_bytes {
+    uint64_t a, b;
+};
+
 static uint32_t text_code(struct dictionary *dictionary, duckdb_string_t *string)
 {
+    struct text_bytes bytes;
     struct str text = {duckdb_string_t_data(string), duckdb_string_t_length(*string)};
-    uint64_t a, b = 0;
-    memcpy(&a, string, 8); /* length and the first four bytes */
-    bool is_short = duckdb_string_is_inlined(*string);
-    memcpy(&b, is_short ? (const char *)string + 8 : text.p + text.n - 8, 8);
-    struct memo *memo = &dictionary->memo[hash_mix(a ^ hash_mix(b)) % MEMO];
-    if (memo->code != 0 && memo->a == a && memo->b == b &&
+    memcpy(&bytes, string, sizeof bytes);
+    bool is_short = text.n <= sizeof string->value.inlined.inlined;
+    if (!is_short)
+        memcpy(&bytes.b, text.p + text.n - 8, 8);
+    struct memo *memo = &dictionary->memo[hash_mix(bytes.a ^ hash_mix(bytes.b)) % MEMO];
+    if (memo->code != 0 && memo->a == bytes.a && memo->b == bytes.b &&
         (is_short || str_eq(dictionary->texts[memo->code - 1], text)))
         return memo->code - 1;
     uint32_t code = text_find(dictionary, text);
-    *memo = (struct memo){a, b, code + 1};
+    *memo = (struct memo){bytes.a, bytes.b, code + 1};
     return code;
 }
 
-/* A NULL is the empty text. */
+#define LATELY 64U /* a power of two */
+
+/* A NULL is the empty text. Nearly every text was met in this very chunk, where the same sixteen
+ * bytes are the same text, wherever it lies: so nobody has to look there. */
 static void codes_fill(struct dictionary *dictionary, duckdb_vector vector, size_t count,
                        uint32_t *ret_codes)
 {
+    struct {
+        struct text_bytes bytes;
+        uint32_t code;
+    } lately[LATELY];
     duckdb_string_t *strings = duckdb_vector_get_data(vector);
-    uint64_t *validity = duckdb_vector_get_validity(vector);
+    const uint64_t *validity = duckdb_vector_get_validity(vector);
     uint32_t none = text_find(dictionary, STR(""));
-    for (size_t i = 0; i < count; i++)
-        ret_codes[i] = validity != NULL && !duckdb_validity_row_is_valid(validity, i)
-                           ? none
-                           : text_code(dictionary, &strings[i]);
+    for (size_t i = 0; i < LATELY; i++) { /* zeros are the empty text */
+        lately[i].bytes = (struct text_bytes){0, 0};
+        lately[i].code = none;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct text_bytes bytes;
+        if (validity != NULL && (validity[i / 64] >> i % 64 & 1) == 0) {
+            ret_codes[i] = none;
+            continue;
+        }
+        memcpy(&bytes, &strings[i], sizeof bytes);
+        size_t at = ((bytes.a ^ bytes.b) * UINT64_C(0x9e3779b97f4a7c15)) >> 58;
+        if (lately[at].bytes.a != bytes.a || lately[at].bytes.b != bytes.b) {
+            lately[at].bytes = bytes;
+            lately[at].code = text_code(dictionary, &strings[i]);
+        }
+        ret_codes[i] = lately[at].code;
+    }
 }
 
 /* --- running ---------------------------------------------------------------------------------- */

@@ -10,7 +10,8 @@
  * so that a slow stretch of the machine does not fall on one of the two. A ratio is DuckDB's by
  * ours. The answers of both are compared. "live" is the same funnel after a twentieth of the events
  * came again as deltas and one person of 500 of them changed owner; they are fed to the timeline,
- * not sent. With ALONE in the environment only ours is measured: for work on it. */
+ * not sent. With ALONE=TEXT in the environment only ours is measured, of the
+ * questions whose figure has this text (empty: all): for work on it. */
 #include <math.h>
 #include <poll.h>
 #include <pthread.h>
@@ -44,7 +45,7 @@ struct bench {
     struct live *live;
     struct clock clock;
     int rounds;
-    bool alone;
+    const char *alone; /* NULL: both engines */
 };
 
 static void must(enum status status, const struct err *err)
@@ -120,7 +121,7 @@ static struct took theirs(struct bench *bench, const char *sql, int rounds, doub
     struct took best = {INFINITY, INFINITY};
     double until = rounds == 1 ? 0 : now().wall + LEAST_S;
     *ret_sum = NAN;
-    if (bench->alone)
+    if (bench->alone != NULL)
         return best;
     for (int round = 0; round < rounds || now().wall < until; round++) {
         struct buf json;
@@ -141,6 +142,8 @@ static struct took theirs(struct bench *bench, const char *sql, int rounds, doub
 static void compare(struct bench *bench, const struct question *question)
 {
     double a = 0, b = 0;
+    if (bench->alone != NULL && strstr(question->figure, bench->alone) == NULL)
+        return;
     struct took own = ours(bench, question, &a);
     struct took other = theirs(bench, question->sql,
                                bench->rounds < DUCKDB_ROUNDS ? bench->rounds : DUCKDB_ROUNDS, &b);
@@ -208,9 +211,6 @@ static void reports_compare(struct bench *bench)
     theirs(bench, bench_people, 1, &ignored);
     theirs(bench, bench_narrow, 1, &ignored);
     compare(bench, &funnel);
-    if (bench->alone && getenv("FUNNEL"))
-        for (int i = 0; i < 20; i++)
-            compare(bench, strcmp(getenv("FUNNEL"), "rare") == 0 ? &rare : strcmp(getenv("FUNNEL"), "held") == 0 ? &held : &funnel);
     compare(bench, &held);
     compare(bench, &rare);
     compare(bench, &retention);
@@ -404,7 +404,7 @@ static void rebuild_measure(struct bench *bench)
     struct timeline_stats stats = {0};
     struct took took = {INFINITY, INFINITY};
     int64_t best_us = INT64_MAX;
-    for (int round = 0; round < (bench->alone ? 1 : REBUILDS); round++) {
+    for (int round = 0; round < (bench->alone != NULL ? 1 : REBUILDS); round++) {
         if (round > 0)
             timeline_close(bench->timeline);
         struct took start = now();
@@ -419,7 +419,7 @@ static void rebuild_measure(struct bench *bench)
            (unsigned long long)stats.rebuild_events, (double)best_us / 1e6,
            (double)stats.rebuild_events * 1e6 / (double)best_us, took.cpu,
            (double)stats.bytes / (double)stats.rebuild_events);
-    if (!bench->alone)
+    if (bench->alone == NULL)
         size_print(stats.rebuild_events);
     fflush(stdout);
 }
@@ -432,7 +432,7 @@ int main(int argc, char **argv)
     if (argc < 2)
         fatal("live_bench DATA [ROUNDS [CSV]]");
     struct bench bench = {.rounds = argc > 2 ? (int)strtol(argv[2], NULL, 10) : 5,
-                          .alone = getenv("ALONE") != NULL};
+                          .alone = getenv("ALONE")};
     disk_init(&disk);
     clock_init_system(&bench.clock);
     snprintf(folder, sizeof folder, "%s/warehouse", argv[1]);
