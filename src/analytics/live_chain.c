@@ -144,15 +144,16 @@ bool live_chain_find_of(const struct live_chain *chain, const struct sequence_ev
 /* --- many people ------------------------------------------------------------------------------ */
 
 /* As find_plain, without a beginning and an end for each person: times are counted from 2^33 times
- * the person's number, so that what was before is outside of any window by itself. */
-void live_chain_find_all(const struct live_chain *chain, const struct timeline_batch *batch,
-                         const uint8_t *step_of, int64_t from, int64_t end, uint32_t *before,
-                         struct live_top *tops)
+ * the person's number, so that what was before is outside of any window by itself. `whole`: no
+ * event is out of the report's time. */
+static inline __attribute__((always_inline)) void
+find_all(const struct live_chain *chain, const struct timeline_batch *batch, const uint8_t *step_of,
+         bool whole, uint64_t first, uint64_t span, uint32_t *restrict before,
+         struct live_top *tops)
 {
     uint64_t starts[LIVE_STEPS_MAX + 1] = {0}, top = 0, own = 0;
     uint32_t lasts[LIVE_STEPS_MAX + 1] = {0};
     const uint64_t steps = chain->steps, window = chain->window, entry_end = chain->entry_end;
-    const uint64_t span = end > from ? (uint64_t)(end - from) : 0, first = (uint64_t)from;
     const uint32_t *restrict times = batch->time;
     const uint16_t *restrict codes = batch->code;
     const uint8_t *restrict begins = batch->begins;
@@ -164,8 +165,9 @@ void live_chain_find_all(const struct live_chain *chain, const struct timeline_b
         to += begin;
         uint64_t at = own | time;
         starts[0] = at;
-        uint64_t longer =
-            (at - starts[k] <= window) & (time - first < span) & ((k != 0) | (time < entry_end));
+        uint64_t longer = at - starts[k] <= window;
+        if (!whole)
+            longer &= (time - first < span) & ((k != 0) | (time < entry_end));
         uint64_t mask = -longer;
         before[i] = lasts[k];
         starts[k + 1] ^= (starts[k + 1] ^ starts[k]) & mask;
@@ -176,8 +178,24 @@ void live_chain_find_all(const struct live_chain *chain, const struct timeline_b
         top = rank > top ? rank : top;
         *to = (struct live_top){(uint32_t)(top >> 32), (uint32_t)top};
     }
+}
+
+void live_chain_find_all(const struct live_chain *chain, const struct timeline_batch *batch,
+                         const uint8_t *step_of, int64_t from, int64_t end, uint32_t *before,
+                         struct live_top *tops)
+{
+    uint64_t span = end > from ? (uint64_t)(end - from) : 0, first = (uint64_t)from;
+    uint32_t least = UINT32_MAX, most = 0;
+    for (uint32_t i = 0; i < batch->count; i++) {
+        least = batch->time[i] < least ? batch->time[i] : least;
+        most = batch->time[i] > most ? batch->time[i] : most;
+    }
+    if (least >= from && most < end && most < chain->entry_end)
+        find_all(chain, batch, step_of, true, first, span, before, tops);
+    else
+        find_all(chain, batch, step_of, false, first, span, before, tops);
     for (uint32_t i = 0; i < batch->people; i++)
-        if (tops[i].level == steps)
+        if (tops[i].level == chain->steps)
             tops[i].last = ~tops[i].last;
 }
 

@@ -29,7 +29,8 @@ struct worker {
     uint32_t *spoils, *held_spoils;
     uint64_t *keys;
     uint32_t *of; /* the value that is held, by event */
-    size_t capacity, people_capacity;
+    size_t capacity;
+    uint32_t people_room, *levels; /* of a batch; by level who reached it */
     uint32_t values;
     int64_t now_s;
     struct live_chain_scratch scratch;
@@ -61,10 +62,11 @@ static void batch_reserve(struct worker *worker, const struct timeline_batch *ba
         worker->scratch.before =
             mem_grow(worker->scratch.before, worker->capacity * sizeof(uint32_t));
     }
-    if (batch->people > worker->people_capacity) {
-        worker->people_capacity = batch->people * 2;
-        worker->scratch.tops =
-            mem_grow(worker->scratch.tops, worker->people_capacity * sizeof(struct live_top));
+    if (batch->people > worker->people_room) {
+        uint32_t room = worker->people_room = batch->people * 2;
+        unsigned levels = worker->funnel->chain.steps + 1;
+        worker->scratch.tops = mem_grow(worker->scratch.tops, room * sizeof(struct live_top));
+        worker->levels = mem_grow(worker->levels, (size_t)room * levels * sizeof *worker->levels);
     }
 }
 
@@ -307,6 +309,43 @@ static void top_add(const struct live_ask *ask, struct worker *worker,
         worker->tally.open += batch->time[at] + worker->funnel->window >= worker->now_s;
 }
 
+/* Everybody of one level at a time: their chains are of one length, which no processor has to
+ * guess. Without a breakdown and not for a cell. */
+static void level_add(struct worker *worker, const struct timeline_batch *batch, unsigned level,
+                      const uint32_t *people, uint32_t count)
+{
+    unsigned steps = worker->funnel->chain.steps;
+    const uint32_t *before = worker->scratch.before, *time = batch->time;
+    struct live_waits *waits = worker->tally.waits;
+    worker->tally.people[level] += count;
+    for (unsigned k = 1; k < level; k++)
+        live_waits_reserve(&waits[k], count);
+    if (level == steps)
+        live_waits_reserve(&waits[steps], count);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t last = worker->scratch.tops[people[i]].last, at = last;
+        for (unsigned k = level - 1; k > 0; k--) {
+            live_waits_put(&waits[k], time[at] - time[before[at]]);
+            at = before[at];
+        }
+        if (level == steps)
+            live_waits_put(&waits[steps], time[last] - time[at]);
+        else
+            worker->tally.open += time[at] + worker->funnel->window >= worker->now_s;
+    }
+}
+
+static void levels_add(struct worker *worker, const struct timeline_batch *batch)
+{
+    uint32_t counts[LIVE_STEPS_MAX + 1] = {0}, *lists = worker->levels, room = worker->people_room;
+    for (uint32_t i = 0; i < batch->people; i++) {
+        uint32_t level = worker->scratch.tops[i].level;
+        lists[level * room + counts[level]++] = i;
+    }
+    for (unsigned level = 1; level <= worker->funnel->chain.steps; level++)
+        level_add(worker, batch, level, lists + level * room, counts[level]);
+}
+
 static void funnel_batch(const struct live_ask *ask, const struct timeline_batch *batch, void *ctx)
 {
     struct worker *worker = ctx;
@@ -317,6 +356,10 @@ static void funnel_batch(const struct live_ask *ask, const struct timeline_batch
     live_chain_find_all(&funnel->chain, batch, funnel->step_of, ask->from_s,
                         funnel->closed ? ask->to_s : ask->to_s + funnel->window,
                         worker->scratch.before, worker->scratch.tops);
+    if (ask->breakdown == NULL && ask->want == NULL) {
+        levels_add(worker, batch);
+        return;
+    }
     for (uint32_t i = 0; i < batch->people; i++)
         if (worker->scratch.tops[i].level > 0)
             top_add(ask, worker, batch, i);
@@ -423,6 +466,7 @@ static void worker_done(struct worker *worker)
     free(worker->events);
     free(worker->scratch.before);
     free(worker->scratch.tops);
+    free(worker->levels);
     free(worker->spoils);
     free(worker->held);
     free(worker->held_spoils);

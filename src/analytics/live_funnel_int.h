@@ -41,14 +41,19 @@ struct live_waits {
     size_t count, capacity;
     uint64_t sum;
 };
-static inline void live_waits_add(struct live_waits *waits, uint32_t seconds)
+/* Room for so many more … */
+void live_waits_reserve(struct live_waits *waits, size_t count);
+/* … which are put there. */
+static inline void live_waits_put(struct live_waits *waits, uint32_t seconds)
 {
-    if (waits->count == waits->capacity) {
-        waits->capacity = waits->capacity == 0 ? 64 : waits->capacity * 2;
-        waits->list = mem_grow(waits->list, waits->capacity * sizeof *waits->list);
-    }
     waits->list[waits->count++] = seconds;
     waits->sum += seconds;
+}
+static inline void live_waits_add(struct live_waits *waits, uint32_t seconds)
+{
+    if (waits->count == waits->capacity)
+        live_waits_reserve(waits, 1);
+    live_waits_put(waits, seconds);
 }
 /* Appends `from` and gives its memory back. */
 void live_waits_join(struct live_waits *waits, struct live_waits *from);

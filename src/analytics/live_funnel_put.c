@@ -13,6 +13,14 @@ static const char *const orders[] = {"ordered", "strict", "unordered"};
 
 /* --- times ------------------------------------------------------------------------------------ */
 
+void live_waits_reserve(struct live_waits *waits, size_t count)
+{
+    if (waits->count + count <= waits->capacity)
+        return;
+    waits->capacity = (waits->count + count) * 2 + 64;
+    waits->list = mem_grow(waits->list, waits->capacity * sizeof *waits->list);
+}
+
 void live_waits_join(struct live_waits *waits, struct live_waits *from)
 {
     if (waits->count == 0) {

@@ -2,11 +2,13 @@
 #include "base/arena.h"
 
 #include <stdint.h>
-
 #include <stdlib.h>
+#include <sys/mman.h>
 
 #include "base/check.h"
 
+#define HUGE_BYTES ((size_t)2 << 20)
+#define TABLE_BYTES (2 * HUGE_BYTES) /* it has mappings of its own then (heap.c) */
 #define BLOCK_FIRST_BYTES ((size_t)16 << 10)
 
 struct arena_block {
@@ -29,6 +31,15 @@ void *mem_zero(size_t size)
     if (p == NULL)
         fatal("out of memory (%zu bytes wanted)", size);
     return p;
+}
+
+void *mem_table(size_t size)
+{
+    char *p = mem_zero(size);
+    size_t before = -(uintptr_t)p & (HUGE_BYTES - 1);
+    if (size >= TABLE_BYTES)
+        (void)madvise(p + before, (size - before) & ~(HUGE_BYTES - 1), MADV_HUGEPAGE);
+    return p; /* small pages do as well */
 }
 
 void *mem_grow(void *old, size_t size)

@@ -44,7 +44,7 @@ static void map_grow(struct map *map)
 {
     struct map old = *map;
     size_t slots = old.slots == NULL ? SLOTS_FIRST : (old.mask + 1) * 2;
-    map->slots = mem_zero(slots * sizeof *map->slots);
+    map->slots = mem_table(slots * sizeof *map->slots);
     map->mask = slots - 1;
     for (size_t i = 0; old.slots != NULL && i <= old.mask; i++)
         if (!hash128_is_zero(old.slots[i].key))

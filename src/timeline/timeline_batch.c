@@ -2,9 +2,13 @@
  *
  * The codes of a page's piece are searched in one go: a bit for each event, and the list of those
  * that are set. How many are set before a slot's first event says where its part of the list
- * begins, so a person with one visitor costs no search of their own; neighbours of that kind are
- * copied together. The others' parts are gathered (from the list where they lie in this page) and
- * put in order; they are few events each, so that who is before whom is counted and not asked. */
+ * begins, so no visitor costs a search of their own. Each person then picks from that list: one
+ * visitor's part as it lies, the parts of several visitors in their order; what was picked is read
+ * in one loop. Whoever has something in the deltas or in another page comes last, part by part.
+ *
+ * People have a few events each, and how many is anybody's guess: a loop for each of them costs
+ * more for its end than for its work. So what can be done for the page is done for the page, and
+ * eight numbers are copied where there may be one. */
 #include "timeline/timeline_cursor_int.h"
 
 #include <stdlib.h>
@@ -21,7 +25,7 @@
 /* Of one cursor. */
 struct batch_scratch {
     uint32_t starts_of[PAGE_SLOTS + 1]; /* by slot: where its events begin in `found` */
-    uint32_t person[PAGE_SLOTS], starts[PAGE_SLOTS + 1];
+    uint32_t person[PAGE_SLOTS], starts[PAGE_SLOTS + 1], far[PAGE_SLOTS];
     uint32_t people, count;
 
     uint64_t *marks; /* a bit for each event of the page's piece */
@@ -31,7 +35,8 @@ struct batch_scratch {
     uint32_t capacity;
     bool dense; /* was the page before: most of the times will be read */
 
-    uint32_t from, to; /* in `found`: of neighbours that wait to be copied */
+    uint32_t *picks; /* numbers in `found`: what is given, person by person */
+    uint32_t picks_room;
 
     uint8_t *begins; /* what is given */
     uint16_t *code, *origin;
@@ -52,6 +57,7 @@ void timeline_batch_free(struct batch_scratch *scratch)
     free(scratch->ranks);
     free(scratch->found);
     free(scratch->when);
+    free(scratch->picks);
     free(scratch->begins);
     free(scratch->code);
     free(scratch->origin);
@@ -107,96 +113,124 @@ static void items_reserve(struct batch_scratch *scratch, uint64_t count)
 
 /* --- the page's own piece --------------------------------------------------------------------- */
 
-/* How many bits are set. The instruction is not every processor's, and the compiler's own way is a
- * call. */
-static uint32_t bits_count(uint64_t x)
+static inline __attribute__((always_inline)) uint32_t rank_of(const struct batch_scratch *scratch,
+                                                              uint32_t i)
 {
-    x -= x >> 1 & UINT64_C(0x5555555555555555);
-    x = (x & UINT64_C(0x3333333333333333)) + (x >> 2 & UINT64_C(0x3333333333333333));
-    x = (x + (x >> 4)) & UINT64_C(0x0f0f0f0f0f0f0f0f);
-    return (uint32_t)(x * UINT64_C(0x0101010101010101) >> 56);
+    uint64_t before = scratch->marks[i / 64] & ((UINT64_C(1) << i % 64) - 1);
+    return scratch->ranks[i / 64] + (uint32_t)__builtin_popcountll(before);
 }
 
-static uint32_t rank_of(const struct batch_scratch *scratch, uint32_t i)
+/* From marks to numbers. */
+static inline __attribute__((always_inline)) uint32_t marks_list(const struct piece *piece,
+                                                                 struct batch_scratch *scratch)
 {
-    return scratch->ranks[i / 64] +
-           bits_count(scratch->marks[i / 64] & ((UINT64_C(1) << i % 64) - 1));
+    const uint32_t words = (piece->count + 63) / 64;
+    const bool dense = scratch->dense;
+    uint64_t *restrict marks = scratch->marks;
+    uint32_t *restrict ranks = scratch->ranks, *restrict found = scratch->found, n = 0;
+    for (uint32_t w = 0; w < words; w++) {
+        ranks[w] = n;
+        for (uint32_t line = 0; dense && line < 64; line += 16)
+            __builtin_prefetch(piece->time + (size_t)(w + AHEAD) * 64 + line);
+        for (uint64_t bits = marks[w]; bits != 0; bits &= bits - 1)
+            found[n++] = w * 64 + (uint32_t)__builtin_ctzll(bits);
+    }
+    marks[words] = 0;
+    ranks[words] = n;
+    for (uint32_t run = 0; run <= piece->runs; run++)
+        scratch->starts_of[run] = rank_of(scratch, piece->offsets[run]);
+    return n;
+}
+
+#if defined(__x86_64__)
+/* Counting bits is one instruction here and a call elsewhere. */
+__attribute__((target("popcnt,bmi"))) static uint32_t marks_list_fast(const struct piece *piece,
+                                                                      struct batch_scratch *scratch)
+{
+    return marks_list(piece, scratch);
+}
+#endif
+
+static uint32_t marks_listed(const struct piece *piece, struct batch_scratch *scratch)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("popcnt") && __builtin_cpu_supports("bmi"))
+        return marks_list_fast(piece, scratch);
+#endif
+    return marks_list(piece, scratch);
 }
 
 static void page_search(const struct timeline_cursor *cursor, struct batch_scratch *scratch)
 {
     const struct piece *piece = cursor->base;
-    scratch->people = scratch->count = scratch->from = scratch->to = 0;
+    const struct code_set *set = &cursor->scan->set;
+    scratch->people = scratch->count = 0;
     if (piece == NULL) {
         memset(scratch->starts_of, 0, sizeof scratch->starts_of);
         return;
     }
-    uint32_t words = (piece->count + 63) / 64, n = 0;
     found_reserve(scratch, piece->count);
     if (piece->code_bytes == 1)
-        code_set_mark_u8(&cursor->scan->set, piece->code, piece->count, scratch->marks);
+        code_set_mark_u8(set, piece->code, piece->count, scratch->marks);
     else
-        code_set_mark_u16(&cursor->scan->set, (const uint16_t *)piece->code, piece->count,
-                          scratch->marks);
-    for (uint32_t w = 0; w < words; w++) {
-        scratch->ranks[w] = n;
-        for (uint32_t line = 0; scratch->dense && line < 64; line += 16)
-            __builtin_prefetch(piece->time + (size_t)(w + AHEAD) * 64 + line);
-        for (uint64_t bits = scratch->marks[w]; bits != 0; bits &= bits - 1)
-            scratch->found[n++] = w * 64 + (uint32_t)__builtin_ctzll(bits);
-    }
+        code_set_mark_u16(set, (const uint16_t *)piece->code, piece->count, scratch->marks);
+    uint32_t n = marks_listed(piece, scratch);
     for (uint32_t i = 0; i < n; i++)
         scratch->when[i] = piece->time[scratch->found[i]];
     scratch->dense = n > piece->count / DENSE;
-    scratch->marks[words] = 0;
-    scratch->ranks[words] = n;
-    for (uint32_t run = 0; run <= piece->runs; run++)
-        scratch->starts_of[run] = rank_of(scratch, piece->offsets[run]);
 }
 
-/* Those who wait, one after the other as they lie. */
-static void waiting_copy(const struct timeline_cursor *cursor, struct batch_scratch *scratch)
+static void picks_reserve(struct batch_scratch *scratch, uint64_t count)
 {
-    uint32_t n = scratch->to - scratch->from, count = scratch->count;
-    if (n == 0)
+    if (count + SLACK <= scratch->picks_room)
         return;
-    room_reserve(scratch, (uint64_t)count + n);
-    const struct piece *piece = cursor->base;
-    const uint32_t *restrict found = scratch->found + scratch->from;
-    memcpy(scratch->time + count, scratch->when + scratch->from, n * sizeof *scratch->time);
-    uint16_t *restrict code = scratch->code + count, *restrict origin = scratch->origin + count;
-    uint64_t *restrict rows = scratch->rows + count, row = (uint64_t)cursor->page << 32;
-    if (piece->code_bytes == 1 && piece->origin_bytes == 1)
-        for (uint32_t i = 0; i < n; i++) {
-            uint32_t at = found[i];
-            code[i] = piece->code[at];
-            origin[i] = piece->origin[at];
-            rows[i] = row | at;
-        }
-    else
-        for (uint32_t i = 0; i < n; i++) {
-            uint32_t at = found[i];
-            code[i] = (uint16_t)timeline_piece_code(piece, at);
-            origin[i] = (uint16_t)timeline_piece_origin(piece, at);
-            rows[i] = row | at;
-        }
-    scratch->count += n;
-    scratch->from = scratch->to;
+    CHECK(count < UINT32_MAX / 2);
+    scratch->picks_room = (uint32_t)(count + count / 2 + SLACK);
+    scratch->picks = mem_grow(scratch->picks, scratch->picks_room * sizeof *scratch->picks);
 }
 
-/* All that a person has. */
-static void slice_add(const struct timeline_cursor *cursor, struct batch_scratch *scratch,
-                      uint32_t person, uint32_t from, uint32_t to)
+static void person_begin(struct batch_scratch *scratch, uint32_t person)
+{
+    scratch->person[scratch->people] = person;
+    scratch->starts[scratch->people++] = scratch->count;
+}
+
+/* All that a person has, as it lies in `found`. Mostly a few: then eight are written. */
+static void slice_pick(struct batch_scratch *scratch, uint32_t person, uint32_t from, uint32_t to)
 {
     if (from == to)
         return;
-    if (from != scratch->to) {
-        waiting_copy(cursor, scratch);
-        scratch->from = from;
+    picks_reserve(scratch, (uint64_t)scratch->count + to - from);
+    person_begin(scratch, person);
+    uint32_t *picks = scratch->picks + scratch->count;
+    for (uint32_t i = 0; i < SLACK; i++)
+        picks[i] = from + i;
+    for (uint32_t i = SLACK; i < to - from; i++)
+        picks[i] = from + i;
+    scratch->count += to - from;
+}
+
+/* What was picked. */
+static void picks_read(const struct timeline_cursor *cursor, struct batch_scratch *scratch)
+{
+    const struct piece *piece = cursor->base;
+    const uint32_t n = scratch->count;
+    if (n == 0)
+        return;
+    room_reserve(scratch, n);
+    const uint32_t *restrict picks = scratch->picks, *restrict found = scratch->found;
+    const uint32_t *restrict when = scratch->when;
+    uint32_t *restrict time = scratch->time;
+    uint16_t *restrict code = scratch->code, *restrict origin = scratch->origin;
+    uint64_t *restrict rows = scratch->rows, row = (uint64_t)cursor->page << 32;
+    bool narrow = piece->code_bytes == 1 && piece->origin_bytes == 1;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t at = found[picks[i]];
+        time[i] = when[picks[i]];
+        rows[i] = row | at;
+        code[i] = narrow ? piece->code[at] : (uint16_t)timeline_piece_code(piece, at);
+        origin[i] = narrow ? piece->origin[at] : (uint16_t)timeline_piece_origin(piece, at);
     }
-    scratch->to = to;
-    scratch->person[scratch->people] = person;
-    scratch->starts[scratch->people++] = scratch->count + (from - scratch->from);
 }
 
 /* --- an order for what came from several places --------------------------------------------- */
@@ -255,31 +289,48 @@ static bool found_before(const struct timeline_cursor *cursor, const struct batc
     return place[scratch->found[a]] < place[scratch->found[b]];
 }
 
-/* Keys are times and numbers in `found`. */
-static void keys_add(const struct timeline_cursor *cursor, struct batch_scratch *scratch,
-                     uint32_t person, uint32_t count)
+/* Of two visitors. Which of them is next is a coin's toss, so it is a number and not a branch. */
+static void pair_pick(const struct timeline_cursor *cursor, struct batch_scratch *scratch,
+                      uint32_t i, uint32_t i_end, uint32_t j, uint32_t j_end)
 {
-    const struct piece *piece = cursor->base;
-    waiting_copy(cursor, scratch);
-    room_reserve(scratch, (uint64_t)scratch->count + count);
-    scratch->person[scratch->people] = person;
-    scratch->starts[scratch->people++] = scratch->count;
-    for (uint32_t i = 0, to = scratch->count; i < count; i++, to++) {
-        uint32_t at = scratch->found[(uint32_t)scratch->keys[i]];
-        scratch->time[to] = (uint32_t)(scratch->keys[i] >> 32);
-        scratch->code[to] = (uint16_t)timeline_piece_code(piece, at);
-        scratch->origin[to] = (uint16_t)timeline_piece_origin(piece, at);
-        scratch->rows[to] = (uint64_t)cursor->page << 32 | at;
+    uint32_t *picks = scratch->picks + scratch->count;
+    scratch->count += i_end - i + j_end - j;
+    while (i < i_end && j < j_end) {
+        uint32_t x = scratch->when[i], y = scratch->when[j], second = y < x;
+        if (__builtin_expect(x == y, 0))
+            second = found_before(cursor, scratch, j, i);
+        *picks++ = i ^ ((i ^ j) & -second);
+        i += 1 - second;
+        j += second;
     }
-    scratch->count += count;
+    while (i < i_end)
+        *picks++ = i++;
+    while (j < j_end)
+        *picks++ = j++;
 }
 
-/* The person's visitors, when all of them are of this page and none is in the deltas: no part has
- * to be searched. False: some are not. */
-static bool near_add(const struct timeline_cursor *cursor, struct batch_scratch *scratch,
-                     uint32_t person, uint32_t first)
+/* Of many. */
+static void slices_pick(const struct timeline_cursor *cursor, struct batch_scratch *scratch,
+                        uint32_t first, uint32_t count)
 {
-    uint32_t count = 0, from = 0, to = 0, slices = 0;
+    uint32_t n = 0;
+    items_reserve(scratch, count);
+    for (uint32_t v = first; v != TIMELINE_NONE; v = cursor->map->next[v % PAGE_SLOTS])
+        for (uint32_t i = scratch->starts_of[v % PAGE_SLOTS];
+             i < scratch->starts_of[v % PAGE_SLOTS + 1]; i++)
+            scratch->keys[n++] = (uint64_t)scratch->when[i] << 32 | i;
+    keys_sort(scratch, n);
+    ties_sort(cursor, scratch, n, found_before);
+    for (uint32_t i = 0; i < n; i++)
+        scratch->picks[scratch->count++] = (uint32_t)scratch->keys[i];
+}
+
+/* The person's visitors, when all of them are of this page and none is in the deltas. False: some
+ * are not. */
+static bool near_pick(const struct timeline_cursor *cursor, struct batch_scratch *scratch,
+                      uint32_t person, uint32_t first)
+{
+    uint32_t count = 0, slices = 0, from[2] = {0}, to[2] = {0};
     if (cursor->base == NULL)
         return false;
     for (uint32_t v = first, slot; v != TIMELINE_NONE; v = cursor->map->next[slot]) {
@@ -288,20 +339,21 @@ static bool near_add(const struct timeline_cursor *cursor, struct batch_scratch 
             return false;
         if (scratch->starts_of[slot] == scratch->starts_of[slot + 1])
             continue;
-        from = scratch->starts_of[slot];
-        to = scratch->starts_of[slot + 1];
+        from[slices & 1] = scratch->starts_of[slot];
+        to[slices & 1] = scratch->starts_of[slot + 1];
+        count += to[slices & 1] - from[slices & 1];
         slices++;
-        items_reserve(scratch, (uint64_t)count + to - from);
-        for (uint32_t i = from; i < to; i++)
-            scratch->keys[count++] = (uint64_t)scratch->when[i] << 32 | i;
     }
     if (slices <= 1) {
-        slice_add(cursor, scratch, person, from, to);
+        slice_pick(scratch, person, from[0], to[0]);
         return true;
     }
-    keys_sort(scratch, count);
-    ties_sort(cursor, scratch, count, found_before);
-    keys_add(cursor, scratch, person, count);
+    picks_reserve(scratch, (uint64_t)scratch->count + count);
+    person_begin(scratch, person);
+    if (slices == 2)
+        pair_pick(cursor, scratch, from[0], to[0], from[1], to[1]);
+    else
+        slices_pick(cursor, scratch, first, count);
     return true;
 }
 
@@ -389,10 +441,8 @@ static void parts_add(struct timeline_cursor *cursor, struct batch_scratch *scra
         keys_sort(scratch, n);
         ties_sort(cursor, scratch, n, item_before);
     }
-    waiting_copy(cursor, scratch);
     room_reserve(scratch, (uint64_t)scratch->count + n);
-    scratch->person[scratch->people] = person;
-    scratch->starts[scratch->people++] = scratch->count;
+    person_begin(scratch, person);
     for (uint32_t i = 0; i < n; i++) {
         uint32_t item = (uint32_t)scratch->keys[i], to = scratch->count + i;
         const struct part *part = &cursor->parts[scratch->part[item]];
@@ -454,24 +504,27 @@ static void people_add(struct timeline_cursor *cursor, struct batch_scratch *scr
 {
     const struct timeline_set *only = cursor->scan->options.only;
     uint64_t todo[PAGE_SLOTS / 64];
+    uint32_t far = 0;
     todo_make(cursor, scratch, todo);
     for (uint32_t w = 0; w < PAGE_SLOTS / 64; w++) {
-        uint32_t first_slot = cursor->page * PAGE_SLOTS + w * 64;
+        uint32_t page_slot = cursor->page * PAGE_SLOTS + w * 64;
         if (only != NULL)
-            todo[w] &= first_slot < only->slots ? only->words[first_slot / 64] : 0;
+            todo[w] &= page_slot < only->slots ? only->words[page_slot / 64] : 0;
         for (uint64_t left = todo[w]; left != 0; left &= left - 1) {
-            uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(left);
-            uint32_t person = first_slot - w * 64 + slot, first = cursor->map->first[slot];
+            uint32_t bit = (uint32_t)__builtin_ctzll(left), slot = w * 64 + bit;
+            uint32_t person = page_slot + bit, first = cursor->map->first[slot];
             if (first == TIMELINE_NONE)
                 continue;
             if (timeline_cursor_alone(cursor, person, first))
-                slice_add(cursor, scratch, person, scratch->starts_of[slot],
-                          scratch->starts_of[slot + 1]);
-            else if (!near_add(cursor, scratch, person, first))
-                parts_add(cursor, scratch, person, first);
+                slice_pick(scratch, person, scratch->starts_of[slot], scratch->starts_of[slot + 1]);
+            else if (!near_pick(cursor, scratch, person, first))
+                scratch->far[far++] = person;
         }
     }
-    waiting_copy(cursor, scratch);
+    picks_read(cursor, scratch);
+    for (uint32_t i = 0; i < far; i++)
+        parts_add(cursor, scratch, scratch->far[i],
+                  cursor->map->first[scratch->far[i] % PAGE_SLOTS]);
     room_reserve(scratch, 1);
     scratch->starts[scratch->people] = scratch->count;
     memset(scratch->begins, 0, scratch->count);

@@ -11,26 +11,13 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/arena.h"
 #include "base/check.h"
 
-#define HUGE_BYTES ((size_t)2 << 20)
-
 static void bytes_add(struct timeline *timeline, size_t n)
 {
     __atomic_add_fetch(&timeline->bytes, n, __ATOMIC_RELAXED);
-}
-
-/* Zeros. What is large and asked at random places lies on huge pages: that is twice as fast. */
-static void *large_new(size_t bytes)
-{
-    char *p = mem_zero(bytes);
-    size_t before = -(uintptr_t)p & (HUGE_BYTES - 1);
-    if (before + HUGE_BYTES <= bytes)
-        (void)madvise(p + before, (bytes - before) & ~(HUGE_BYTES - 1), MADV_HUGEPAGE);
-    return p; /* small pages do as well */
 }
 
 /* The first time that many are announced, their ids get one block. */
@@ -40,7 +27,7 @@ static void region_reserve(struct slots *slots, uint32_t count)
         return;
     slots->region_first = slots->pages;
     slots->region_pages = count / PAGE_SLOTS + 1 - slots->pages;
-    slots->region = large_new((size_t)slots->region_pages * PAGE_SLOTS * sizeof(uint64_t));
+    slots->region = mem_table((size_t)slots->region_pages * PAGE_SLOTS * sizeof(uint64_t));
 }
 
 static uint64_t *ids_new(struct slots *slots)
@@ -110,7 +97,7 @@ void timeline_slots_reserve(struct timeline *timeline, uint32_t count)
     if (size == old)
         return;
     CHECK(size <= (size_t)1 << 32);
-    struct id_table larger = {large_new(size * 8), (uint32_t)(size - 1)};
+    struct id_table larger = {mem_table(size * 8), (uint32_t)(size - 1)};
     for (uint32_t slot = 0; slot < slots->count; slot++)
         table_put(&larger, slots->ids[slot / PAGE_SLOTS][slot % PAGE_SLOTS], slot);
     pthread_mutex_lock(&slots->mutex);
