@@ -224,7 +224,7 @@ int live_threads(const struct live_ask *ask);
 MUST_USE enum status live_pass(struct live_ask *ask, const struct timeline_set *only,
                                const uint8_t *wanted, live_each *each, void *ctxs, size_t ctx_size,
                                struct err *err);
-/* The same, many people at a time. */
+/* The same, many people at a time; with origins only for a breakdown. */
 typedef void live_each_batch(const struct live_ask *ask, const struct timeline_batch *batch,
                              void *ctx);
 MUST_USE enum status live_pass_batches(struct live_ask *ask, const struct timeline_set *only,

@@ -149,7 +149,8 @@ enum status live_pass_batches(struct live_ask *ask, const struct timeline_set *o
                               const uint8_t *wanted, live_each_batch *each, void *ctxs,
                               size_t ctx_size, struct err *err)
 {
-    struct timeline_scan_options options = {.only = only, .wanted = wanted};
+    struct timeline_scan_options options = {
+        .only = only, .wanted = wanted, .no_origins = ask->breakdown == NULL};
     return run_pass(ask, &options, (struct pass){.each_batch = each}, ctxs, ctx_size, err);
 }
 

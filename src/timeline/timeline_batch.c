@@ -25,6 +25,7 @@
 /* Of one cursor. */
 struct batch_scratch {
     uint32_t starts_of[PAGE_SLOTS + 1]; /* by slot: where its events begin in `found` */
+    uint64_t has[PAGE_SLOTS / 64];      /* a bit each: it has some */
     uint32_t person[PAGE_SLOTS], starts[PAGE_SLOTS + 1], far[PAGE_SLOTS];
     uint32_t people, count;
 
@@ -137,8 +138,17 @@ static inline __attribute__((always_inline)) uint32_t marks_list(const struct pi
     }
     marks[words] = 0;
     ranks[words] = n;
-    for (uint32_t run = 0; run <= piece->runs; run++)
-        scratch->starts_of[run] = rank_of(scratch, piece->offsets[run]);
+    uint32_t *restrict starts = scratch->starts_of;
+    starts[0] = 0;
+    for (uint32_t w = 0; w < PAGE_SLOTS / 64; w++) {
+        uint64_t has = 0;
+        for (uint32_t i = 0; i < 64; i++) {
+            uint32_t run = w * 64 + i;
+            starts[run + 1] = rank_of(scratch, piece->offsets[run + 1]);
+            has |= (uint64_t)(starts[run + 1] != starts[run]) << i;
+        }
+        scratch->has[w] = has;
+    }
     return n;
 }
 
@@ -167,6 +177,7 @@ static void page_search(const struct timeline_cursor *cursor, struct batch_scrat
     scratch->people = scratch->count = 0;
     if (piece == NULL) {
         memset(scratch->starts_of, 0, sizeof scratch->starts_of);
+        memset(scratch->has, 0, sizeof scratch->has);
         return;
     }
     found_reserve(scratch, piece->count);
@@ -223,14 +234,14 @@ static void picks_read(const struct timeline_cursor *cursor, struct batch_scratc
     uint32_t *restrict time = scratch->time;
     uint16_t *restrict code = scratch->code, *restrict origin = scratch->origin;
     uint64_t *restrict rows = scratch->rows, row = (uint64_t)cursor->page << 32;
-    bool narrow = piece->code_bytes == 1 && piece->origin_bytes == 1;
     for (uint32_t i = 0; i < n; i++) {
         uint32_t at = found[picks[i]];
         time[i] = when[picks[i]];
         rows[i] = row | at;
-        code[i] = narrow ? piece->code[at] : (uint16_t)timeline_piece_code(piece, at);
-        origin[i] = narrow ? piece->origin[at] : (uint16_t)timeline_piece_origin(piece, at);
+        code[i] = (uint16_t)timeline_piece_code(piece, at);
     }
+    for (uint32_t i = 0; i < n && !cursor->scan->options.no_origins; i++)
+        origin[i] = (uint16_t)timeline_piece_origin(piece, found[picks[i]]);
 }
 
 /* --- an order for what came from several places --------------------------------------------- */
@@ -464,40 +475,21 @@ static void todo_add(const struct timeline_cursor *cursor, uint64_t *todo, uint3
         todo[slot / 64] |= UINT64_C(1) << slot % 64;
 }
 
-static bool is_elsewhere(uint32_t page, uint32_t visitor)
-{
-    return (visitor / PAGE_SLOTS != page) & (visitor != TIMELINE_NONE);
-}
-
 /* Whom of the page's people to look at: whose visitors have something here or in the deltas, or lie
  * in another page. A bit each. */
 static void todo_make(const struct timeline_cursor *cursor, const struct batch_scratch *scratch,
                       uint64_t *todo)
 {
     const struct slot_page *map = cursor->map;
-    const uint32_t page = cursor->page;
-    memset(todo, 0, PAGE_SLOTS / 8);
-    for (uint32_t w = 0; w < PAGE_SLOTS / 64; w++) {
-        uint64_t here = 0;
-        for (uint32_t i = 0; i < 64; i++) {
-            uint32_t slot = w * 64 + i;
-            bool has = scratch->starts_of[slot] != scratch->starts_of[slot + 1];
-            bool far = is_elsewhere(page, map->next[slot]) | is_elsewhere(page, map->first[slot]);
-            here |= (uint64_t)has << i;
-            todo[w] |= (uint64_t)far << i; /* the person or one of their visitors */
-        }
-        for (; here != 0; here &= here - 1)
-            todo_add(cursor, todo, map->person[w * 64 + (uint32_t)__builtin_ctzll(here)]);
-    }
+    for (uint32_t w = 0; w < PAGE_SLOTS / 64; w++)
+        todo[w] = (scratch->has[w] & map->own[w]) | map->far[w]; /* or one of their visitors */
+    for (uint32_t w = 0; w < PAGE_SLOTS / 64; w++)
+        for (uint64_t left = (scratch->has[w] | map->far[w]) & ~map->own[w]; left != 0;
+             left &= left - 1)
+            todo_add(cursor, todo, map->person[w * 64 + (uint32_t)__builtin_ctzll(left)]);
     for (uint32_t slot = 0; slot < PAGE_SLOTS && cursor->touches_count > 0; slot++)
         if (cursor->touched[slot] != TIMELINE_NONE)
             todo_add(cursor, todo, map->person[slot]);
-    for (uint32_t w = 0; w < PAGE_SLOTS / 64; w++)
-        for (uint64_t far = todo[w]; far != 0; far &= far - 1) {
-            uint32_t slot = w * 64 + (uint32_t)__builtin_ctzll(far);
-            if (is_elsewhere(page, map->next[slot]))
-                todo_add(cursor, todo, map->person[slot]);
-        }
 }
 
 static void people_add(struct timeline_cursor *cursor, struct batch_scratch *scratch)
@@ -556,7 +548,7 @@ bool timeline_cursor_batch(struct timeline_cursor *cursor, struct timeline_batch
         .starts = scratch->starts,
         .begins = scratch->begins,
         .code = scratch->code,
-        .origin = scratch->origin,
+        .origin = cursor->scan->options.no_origins ? NULL : scratch->origin,
         .time = scratch->time,
         .rows = scratch->rows,
         .events = events,

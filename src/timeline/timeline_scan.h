@@ -37,6 +37,7 @@ struct timeline_scan_options {
      * events with a non-zero byte are; a run that needs no merge still has all. A person left
      * without an event may be passed over. */
     const uint8_t *wanted;
+    bool no_origins; /* batches without: one array less to read */
     bool nobody_too; /* the events without identifiers too, as runs of person TIMELINE_NONE, in
                         several pieces */
 };
@@ -65,10 +66,10 @@ bool timeline_cursor_next(struct timeline_cursor *cursor, struct timeline_run *r
  * in it. 64 bytes after each array's end may be read. Good until the cursor's next step. */
 struct timeline_batch {
     uint32_t people, count;
-    const uint32_t *person; /* [people] */
-    const uint32_t *starts; /* [people + 1]: the events of each */
-    const uint8_t *begins;  /* [count]: 1 where a person begins */
-    const uint16_t *code, *origin;
+    const uint32_t *person;        /* [people] */
+    const uint32_t *starts;        /* [people + 1]: the events of each */
+    const uint8_t *begins;         /* [count]: 1 where a person begins */
+    const uint16_t *code, *origin; /* `origin` NULL with no_origins */
     const uint32_t *time;
     const uint64_t *rows;
     uint64_t events; /* that were looked at for it, those not wanted included */
@@ -88,7 +89,7 @@ static inline void timeline_batch_run(const struct timeline_batch *batch, uint32
         .count = batch->starts[i + 1] - at,
         .code16 = batch->code + at,
         .time = batch->time + at,
-        .origin16 = batch->origin + at,
+        .origin16 = batch->origin == NULL ? NULL : batch->origin + at,
         .rows = batch->rows + at,
     };
 }

@@ -222,6 +222,35 @@ void timeline_slot_give(struct timeline *timeline, uint32_t visitor, uint32_t pe
     }
 }
 
+static bool is_elsewhere(uint32_t page, uint32_t visitor)
+{
+    return (visitor / PAGE_SLOTS != page) & (visitor != TIMELINE_NONE);
+}
+
+static void page_settle(struct slot_page *map, uint32_t page)
+{
+    for (uint32_t w = 0; w < PAGE_SLOTS / 64; w++) {
+        uint64_t own = 0, far = 0;
+        for (uint32_t i = 0; i < 64; i++) {
+            uint32_t slot = w * 64 + i;
+            own |= (uint64_t)(map->person[slot] == page * PAGE_SLOTS + slot) << i;
+            far |= (uint64_t)(is_elsewhere(page, map->next[slot]) |
+                              is_elsewhere(page, map->first[slot]))
+                   << i;
+        }
+        map->own[w] = own;
+        map->far[w] = far;
+    }
+}
+
+void timeline_slots_settle(struct timeline *timeline)
+{
+    struct slots *slots = &timeline->slots;
+    for (uint32_t page = 0; page < slots->pages; page++)
+        if (slots->maps[page]->epoch == timeline->epoch)
+            page_settle(slots->maps[page], page);
+}
+
 void timeline_slot_erase(struct timeline *timeline, uint32_t visitor)
 {
     uint32_t person = timeline_slot_person(&timeline->slots, visitor);

@@ -92,6 +92,9 @@ struct slot_page {
     uint32_t person[PAGE_SLOTS];
     uint32_t next[PAGE_SLOTS];  /* the next visitor of the same person */
     uint32_t first[PAGE_SLOTS]; /* the first visitor of this person */
+    /* A bit for each slot, true of what is published: the visitor is their own person; a link of
+     * the chain leads to another page. */
+    uint64_t own[PAGE_SLOTS / 64], far[PAGE_SLOTS / 64];
 };
 
 struct slots {
@@ -113,6 +116,8 @@ uint32_t timeline_slot_take(struct timeline *timeline, uint64_t id);
 void timeline_slots_reserve(struct timeline *timeline, uint32_t count);
 /* The visitor belongs to the person's slot from now on. */
 void timeline_slot_give(struct timeline *timeline, uint32_t visitor, uint32_t person);
+/* The bits of all pages that were changed since the last snapshot. */
+void timeline_slots_settle(struct timeline *timeline);
 void timeline_slot_erase(struct timeline *timeline, uint32_t visitor);
 static inline uint32_t timeline_slot_person(const struct slots *slots, uint32_t slot)
 {

@@ -55,6 +55,7 @@ void timeline_snapshot_publish(struct timeline *timeline)
     const struct slots *slots = &timeline->slots;
     size_t pointers = slots->pages * sizeof(void *);
     snapshot->timeline = timeline;
+    timeline_slots_settle(timeline);
     snapshot->epoch = timeline->epoch++;
     snapshot->pages = slots->pages;
     snapshot->ids = copy_of(slots->ids, pointers);
