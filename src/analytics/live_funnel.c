@@ -2,9 +2,9 @@
  *
  * Step 1 must lie in [from, to); what follows may lie after `to`, as long as the window of the
  * funnel allows it, unless the question is "closed": people who came in late would else look lost.
- * One pass: of a person's codes only those that are some step are looked at further (32 codes at a
- * time), and only people with a step 1 come to the search for the chain. When step 1 is rare,
- * only the people who have it are read at all.
+ * One pass, that only sees events that are some step. A plain question (no conditions, exclusions
+ * or held property) finds the chains of a page's people in one loop and counts them level by level;
+ * others go person by person. When step 1 is rare, only the people who have it are read at all.
  *
  * With "hold" a chain's events have one value of a property: the candidates are sorted by it and
  * each value's are searched alone; the furthest chain counts, among equals the newest start.

@@ -34,8 +34,8 @@ char *arena_cstr(struct arena *arena, struct str text);
 /* malloc that aborts instead of returning NULL, for what outlives every arena. */
 void *mem_alloc(size_t size);
 void *mem_zero(size_t size);
-/* Zeros for a table that is asked at random places: when it is large it lies on huge pages where the
- * system has them, which makes each look about twice as fast and a new table a few page faults. */
+/* Zeros for a table that is asked at random places. A large one lies on huge pages where the system
+ * has them: each look is about twice as fast, and a new table takes few page faults. */
 void *mem_table(size_t size);
 void *mem_grow(void *old, size_t size);
 #endif

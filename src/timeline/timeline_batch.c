@@ -133,8 +133,12 @@ static inline __attribute__((always_inline)) uint32_t marks_list(const struct pi
         ranks[w] = n;
         for (uint32_t line = 0; dense && line < 64; line += 16)
             __builtin_prefetch(piece->time + (size_t)(w + AHEAD) * 64 + line);
-        for (uint64_t bits = marks[w]; bits != 0; bits &= bits - 1)
-            found[n++] = w * 64 + (uint32_t)__builtin_ctzll(bits);
+        for (uint64_t bits = marks[w]; bits != 0; bits &= bits - 1) {
+            found[n] = w * 64 + (uint32_t)__builtin_ctzll(bits);
+            if (!dense)
+                __builtin_prefetch(piece->time + found[n]);
+            n++;
+        }
     }
     marks[words] = 0;
     ranks[words] = n;
