@@ -31,26 +31,28 @@ void code_set_add(struct code_set *set, uint16_t code)
     set->count++;
 }
 
-size_t code_set_find_u8_plain(const struct code_set *set, const uint8_t *codes, uint32_t from,
-                              uint32_t count, uint32_t *ret_at)
+/* One of the two arrays is NULL. */
+static size_t find_plain(const struct code_set *set, const uint8_t *codes8, const uint16_t *codes16,
+                         uint32_t from, uint32_t count, uint32_t *ret_at)
 {
     size_t found = 0;
     for (uint32_t i = from; i < count; i++) {
         ret_at[found] = i;
-        found += code_set_has(set, codes[i]);
+        found += code_set_has(set, codes8 != NULL ? codes8[i] : codes16[i]);
     }
     return found;
+}
+
+size_t code_set_find_u8_plain(const struct code_set *set, const uint8_t *codes, uint32_t from,
+                              uint32_t count, uint32_t *ret_at)
+{
+    return find_plain(set, codes, NULL, from, count, ret_at);
 }
 
 size_t code_set_find_u16_plain(const struct code_set *set, const uint16_t *codes, uint32_t from,
                                uint32_t count, uint32_t *ret_at)
 {
-    size_t found = 0;
-    for (uint32_t i = from; i < count; i++) {
-        ret_at[found] = i;
-        found += code_set_has(set, codes[i]);
-    }
-    return found;
+    return find_plain(set, NULL, codes, from, count, ret_at);
 }
 
 #if defined(__x86_64__)
@@ -140,8 +142,8 @@ AVX2 static void mark_u8_avx2(const struct code_set *set, const uint8_t *codes, 
 {
     const struct tables tables = tables_load(set);
     for (uint32_t i = 0; i < count; i += 64)
-        ret_words[i / 64] = members_u8(&tables, codes + i) |
-                            (uint64_t)members_u8(&tables, codes + i + 32) << 32;
+        ret_words[i / 64] =
+            members_u8(&tables, codes + i) | (uint64_t)members_u8(&tables, codes + i + 32) << 32;
     if (count % 64 != 0)
         ret_words[count / 64] &= (UINT64_C(1) << count % 64) - 1;
 }
@@ -152,8 +154,8 @@ AVX2 static uint32_t mark_u16_avx2(const struct code_set *set, const uint16_t *c
 {
     uint32_t i = 0;
     for (; count - i >= 64; i += 64)
-        ret_words[i / 64] =
-            members_u16(set, codes + i) | (uint64_t)members_u16(set, codes + i + 32) << 32;
+        ret_words[i / 64] = members_u16(set, codes + i) | (uint64_t)members_u16(set, codes + i + 32)
+                                                              << 32;
     return i;
 }
 #endif

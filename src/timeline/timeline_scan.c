@@ -4,8 +4,7 @@
  * some person gives that person. Most people have one visitor and nothing in the deltas: their run
  * is handed out where it lies. For the others the parts are gathered and merged into scratch, in
  * the order (second, microsecond and position); the second is in the arrays, the rest is looked at
- * on a tie only. With `wanted` only events that somebody asked for are merged, which for a funnel
- * is a small part.
+ * on a tie only. Who asks for few names takes batches (timeline_batch.c).
  *
  * What the deltas have of a page's slots is listed once per page, by walking their runs of it; so
  * the common case costs one look, and the others no search. Most deltas are later than all of the
@@ -177,35 +176,20 @@ static bool item_before(const struct part *parts, const struct item *a, const st
     return parts[a->part].piece->place[a->at] < parts[b->part].piece->place[b->at];
 }
 
-/* The wanted events of a part. Without a branch for each: what comes next is anybody's guess. */
-static uint32_t part_gather(const struct timeline_cursor *cursor, const struct part *part,
-                            uint32_t *ret_at)
+static uint32_t part_gather(const struct part *part, uint32_t *ret_at)
 {
-    const uint8_t *wanted = cursor->scan->options.wanted, *codes = part->piece->code;
-    uint32_t count = 0;
-    if (wanted == NULL) {
-        for (uint32_t i = part->from; i < part->to; i++)
-            ret_at[count++] = i;
-        return count;
-    }
-    for (uint32_t i = part->from; i < part->to && part->piece->code_bytes == 1; i++) {
-        ret_at[count] = i;
-        count += wanted[codes[i]] != 0;
-    }
-    for (uint32_t i = part->from; i < part->to && part->piece->code_bytes != 1; i++) {
-        ret_at[count] = i;
-        count += wanted[timeline_piece_code(part->piece, i)] != 0;
-    }
-    return count;
+    for (uint32_t i = part->from; i < part->to; i++)
+        *ret_at++ = i;
+    return part->to - part->from;
 }
 
-/* The wanted events of each part; `ends` says where a part's stretch ends. */
+/* The events of each part; `ends` says where a part's stretch ends. */
 static uint32_t items_gather(struct timeline_cursor *cursor)
 {
     uint32_t count = 0;
     for (uint32_t p = 0; p < cursor->parts_count; p++) {
         const struct part *part = &cursor->parts[p];
-        uint32_t found = part_gather(cursor, part, cursor->at);
+        uint32_t found = part_gather(part, cursor->at);
         for (uint32_t i = 0; i < found; i++)
             cursor->items[count++] =
                 (struct item){part->piece->time[cursor->at[i]], cursor->at[i], p};
@@ -336,18 +320,6 @@ static void event_put(struct timeline_cursor *cursor, struct widths widths, uint
     cursor->rows[at] = (uint64_t)part->number << 32 | i;
 }
 
-static uint32_t parts_append_wanted(struct timeline_cursor *cursor, struct widths widths)
-{
-    uint32_t count = 0;
-    for (uint32_t p = 0; p < cursor->parts_count; p++) {
-        const struct part *part = &cursor->parts[p];
-        uint32_t found = part_gather(cursor, part, cursor->at);
-        for (uint32_t i = 0; i < found; i++)
-            event_put(cursor, widths, count++, part, cursor->at[i]);
-    }
-    return count;
-}
-
 /* at, when: of both parts. Which of the two is next is a coin's toss, so it is a number and not a
  * branch. */
 static uint32_t pair_order(const struct timeline_cursor *cursor, uint32_t middle, uint32_t end)
@@ -375,8 +347,8 @@ static uint32_t pair_merge(struct timeline_cursor *cursor, struct widths widths)
 {
     const struct part *a = &cursor->parts[0], *b = &cursor->parts[1];
     const struct piece *piece = a->piece;
-    uint32_t middle = part_gather(cursor, a, cursor->at);
-    uint32_t end = middle + part_gather(cursor, b, cursor->at + middle);
+    uint32_t middle = part_gather(a, cursor->at);
+    uint32_t end = middle + part_gather(b, cursor->at + middle);
     for (uint32_t i = 0; i < end; i++)
         cursor->when[i] = (i < middle ? piece : b->piece)->time[cursor->at[i]];
     uint32_t count = pair_order(cursor, middle, end);
@@ -419,8 +391,7 @@ static bool parts_merge(struct timeline_cursor *cursor, uint32_t person,
     uint32_t count;
     scratch_reserve(cursor);
     if (parts_in_order(cursor))
-        count = cursor->scan->options.wanted == NULL ? parts_append(cursor, widths)
-                                                     : parts_append_wanted(cursor, widths);
+        count = parts_append(cursor, widths);
     else
         count = cursor->parts_count == 2 ? pair_merge(cursor, widths) : many_merge(cursor, widths);
     merged_run(cursor, person, count, widths, ret_run);
@@ -553,6 +524,7 @@ uint32_t timeline_set_next(const struct timeline_set *set, uint32_t slot, uint32
 
 bool timeline_cursor_next(struct timeline_cursor *cursor, struct timeline_run *ret_run)
 {
+    CHECK(cursor->scan->options.wanted == NULL);
     const struct timeline_set *only = cursor->scan->options.only;
     if (cursor->nobody && nobody_run(cursor, ret_run))
         return true;

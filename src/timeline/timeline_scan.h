@@ -33,9 +33,8 @@ void timeline_people_with(const struct timeline_view *view, uint32_t code,
  * own; every person comes to exactly one of them, in no order that means anything. */
 struct timeline_scan_options {
     const struct timeline_set *only; /* NULL = everybody who has an event */
-    /* [65,536 or, without wide_codes, 256] by code, NULL = all. Where runs must be merged, only
-     * events with a non-zero byte are; a run that needs no merge still has all. A person left
-     * without an event may be passed over. */
+    /* [65,536 or, without wide_codes, 256] by code: a byte that is not zero for what is asked for.
+     * Not NULL: the scan gives batches; NULL: runs of all events. */
     const uint8_t *wanted;
     bool no_origins; /* batches without: one array less to read */
     bool nobody_too; /* the events without identifiers too, as runs of person TIMELINE_NONE, in
@@ -75,7 +74,7 @@ struct timeline_batch {
     uint64_t events; /* that were looked at for it, those not wanted included */
 };
 
-/* In place of timeline_cursor_next, of a scan with `wanted` and without nobody. May give no people.
+/* In place of timeline_cursor_next, of a scan with `wanted`; without nobody. May give no people.
  * False at the end. */
 bool timeline_cursor_batch(struct timeline_cursor *cursor, struct timeline_batch *ret_batch);
 

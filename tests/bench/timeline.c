@@ -141,31 +141,41 @@ static const struct timeline_view *view_wait(struct bench *bench, uint64_t posit
 
 /* Three steps inside seven days, the plainest way to count them: what a kernel pays for reading. */
 struct funnel {
-    uint64_t reached[4], events;
+    uint64_t reached[4];
+    bool filtered;
 };
+
+static void funnel_take(struct funnel *funnel, const struct timeline_run *run)
+{
+    uint32_t started[3] = {0};
+    unsigned level = 0;
+    for (uint32_t i = 0; i < run->count && level < 3; i++) {
+        uint32_t code = timeline_code(run, i), t = run->time[i];
+        if (code == 1) {
+            started[0] = t;
+            level = level > 1 ? level : 1;
+        } else if (code == 3 && started[0] != 0 && t - started[0] <= 7 * 86400) {
+            started[1] = started[0];
+            level = 2;
+        } else if (code == 6 && started[1] != 0 && t - started[1] <= 7 * 86400) {
+            level = 3;
+        }
+    }
+    funnel->reached[level]++;
+}
 
 static void funnel_work(struct timeline_cursor *cursor, void *ctx)
 {
     struct funnel *funnel = ctx;
     struct timeline_run run;
-    while (timeline_cursor_next(cursor, &run)) {
-        uint32_t started[3] = {0};
-        unsigned level = 0;
-        for (uint32_t i = 0; i < run.count && level < 3; i++) {
-            uint32_t code = timeline_code(&run, i), t = run.time[i];
-            if (code == 1) {
-                started[0] = t;
-                level = level > 1 ? level : 1;
-            } else if (code == 3 && started[0] != 0 && t - started[0] <= 7 * 86400) {
-                started[1] = started[0];
-                level = 2;
-            } else if (code == 6 && started[1] != 0 && t - started[1] <= 7 * 86400) {
-                level = 3;
-            }
+    struct timeline_batch batch;
+    while (!funnel->filtered && timeline_cursor_next(cursor, &run))
+        funnel_take(funnel, &run);
+    while (funnel->filtered && timeline_cursor_batch(cursor, &batch))
+        for (uint32_t i = 0; i < batch.people; i++) {
+            timeline_batch_run(&batch, i, &run);
+            funnel_take(funnel, &run);
         }
-        funnel->reached[level]++;
-        funnel->events += run.count;
-    }
 }
 
 static void pass_measure(const struct timeline_view *view, const char *what, bool filtered)
@@ -176,7 +186,7 @@ static void pass_measure(const struct timeline_view *view, const char *what, boo
     wanted[1] = wanted[3] = wanted[6] = 1;
     for (int round = 0; round < 5; round++) {
         struct timeline_scan *scan;
-        struct funnel funnels[2] = {0};
+        struct funnel funnels[2] = {{.filtered = filtered}, {.filtered = filtered}};
         struct timeline_scan_options options = {.wanted = filtered ? wanted : NULL};
         double cpu = cpu_s();
         int64_t start_us = monotonic_us();
