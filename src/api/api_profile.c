@@ -2,14 +2,11 @@
  */
 #include "api/api_int.h"
 
-static void put_identifiers(struct buf *json, const struct identity_member *members, size_t count,
-                            struct person_id person)
+static void put_identifiers(struct buf *json, const struct identity_member *members, size_t count)
 {
     json_put_name(json, "identifiers");
     buf_char(json, '[');
     for (size_t i = 0; i < count; i++) {
-        if (members[i].person.v != person.v)
-            continue;
         json_put_comma(json);
         buf_char(json, '{');
         json_put_member_str(json, "type", str_of(identifier_name(members[i].type)));
@@ -91,29 +88,24 @@ static enum status profile_json(struct api *api, struct http_request *request, s
     if (status != ST_OK)
         return status;
 
-    struct visitor_id visitor;
-    struct person_id person;
     struct identity_member *members = NULL;
     struct profile_view view;
     size_t count = 0;
     state_lock(state);
-    status = identity_members(identity, type, value, arena, &members, &count, err);
-    if (status == ST_OK && identity_find(identity, type, value, &visitor, &person)) {
+    status = identity_person_members(identity, type, value, arena, &members, &count, err);
+    if (status == ST_OK) {
         struct visitor_id *visitors = ARENA_ARRAY(arena, struct visitor_id, count);
-        size_t visitors_count = 0;
         for (size_t i = 0; i < count; i++)
-            if (members[i].person.v == person.v)
-                visitors[visitors_count++] = members[i].visitor;
-        profile_view(pipeline_profile(api->options.pipeline), visitors, visitors_count, arena,
-                     &view);
+            visitors[i] = members[i].visitor;
+        profile_view(pipeline_profile(api->options.pipeline), visitors, count, arena, &view);
     }
     state_unlock(state);
     if (status != ST_OK)
         return status;
 
     buf_char(json, '{');
-    api_put_id(json, "person", "p", person.v);
-    put_identifiers(json, members, count, person);
+    api_put_id(json, "person", "p", members[0].person.v);
+    put_identifiers(json, members, count);
     put_view(json, &view);
     return ST_OK;
 }

@@ -264,21 +264,31 @@ static int view_compare(const void *left, const void *right)
     return (x->visitor.v > y->visitor.v) - (x->visitor.v < y->visitor.v);
 }
 
+/* Of `person`, or with 0 of the whole component. */
 static struct identity_member *members_view(struct identity *identity,
-                                            const struct identifier *identifier,
+                                            const struct identifier *identifier, uint64_t person,
                                             struct arena *arena, size_t *ret_count)
 {
     const struct component *component = identity_component(identity, identifier);
-    size_t n = component == NULL ? 1 : component->members_count;
+    size_t n = component == NULL ? 1 : 0;
+    for (uint16_t m = 0; component != NULL && m < component->members_count; m++)
+        n += person == 0 || component->members[m].person == person;
     struct identity_member *members = ARENA_ARRAY(arena, struct identity_member, n);
-    if (component == NULL)
-        members[0] = single_view(arena, identifier);
-    else
-        for (uint16_t m = 0; m < n; m++)
-            members[m] = member_view(arena, component, m);
-    qsort(members, n, sizeof *members, view_compare);
     *ret_count = n;
+    if (component == NULL) {
+        members[0] = single_view(arena, identifier);
+        return members;
+    }
+    for (uint16_t m = 0, i = 0; i < n; m++)
+        if (person == 0 || component->members[m].person == person)
+            members[i++] = member_view(arena, component, m);
+    qsort(members, n, sizeof *members, view_compare);
     return members;
+}
+
+static enum status never_seen(struct err *err)
+{
+    return err_set(err, ST_NOT_FOUND, "could not find the identifier: it was never seen");
 }
 
 enum status identity_members(struct identity *identity, enum identifier_type type, struct str value,
@@ -287,8 +297,20 @@ enum status identity_members(struct identity *identity, enum identifier_type typ
 {
     const struct identifier *identifier = identity_get(identity, type, value);
     if (identifier == NULL)
-        return err_set(err, ST_NOT_FOUND, "could not find the identifier: it was never seen");
-    *ret_members = members_view(identity, identifier, arena, ret_count);
+        return never_seen(err);
+    *ret_members = members_view(identity, identifier, 0, arena, ret_count);
+    return ST_OK;
+}
+
+enum status identity_person_members(struct identity *identity, enum identifier_type type,
+                                    struct str value, struct arena *arena,
+                                    struct identity_member **ret_members, size_t *ret_count,
+                                    struct err *err)
+{
+    const struct identifier *identifier = identity_get(identity, type, value);
+    if (identifier == NULL)
+        return never_seen(err);
+    *ret_members = members_view(identity, identifier, identifier->person, arena, ret_count);
     return ST_OK;
 }
 
@@ -324,7 +346,7 @@ enum status identity_erase(struct identity *identity, const struct hash128 *hash
         if (identifier == NULL)
             continue;
         size_t count = 0;
-        struct identity_member *members = members_view(identity, identifier, arena, &count);
+        struct identity_member *members = members_view(identity, identifier, 0, arena, &count);
         drop_component(identity, identifier, members, count);
         struct identity_member *both =
             ARENA_ARRAY(arena, struct identity_member, all_count + count);

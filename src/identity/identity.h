@@ -103,6 +103,11 @@ MUST_USE enum status identity_members(struct identity *identity, enum identifier
                                       struct str value, struct arena *arena,
                                       struct identity_member **ret_members, size_t *ret_count,
                                       struct err *err);
+/* The same of its PERSON alone: a component may hold many times as many members. */
+MUST_USE enum status identity_person_members(struct identity *identity, enum identifier_type type,
+                                             struct str value, struct arena *arena,
+                                             struct identity_member **ret_members,
+                                             size_t *ret_count, struct err *err);
 
 /* A JSON object for people: the identifier, its person's identifiers, and the component's edges in
  * fold order, each with time, evidence (the two identifiers, message hash, position), outcome
