@@ -13,6 +13,7 @@ enum chunk_state {
     CHUNK_DATA_CR,
     CHUNK_DATA_LF,
     CHUNK_TRAILER, /* at the beginning of a line */
+    CHUNK_TRAILER_NAME,
     CHUNK_TRAILER_TEXT,
     CHUNK_TRAILER_LF,
     CHUNK_END_LF,
@@ -50,14 +51,18 @@ static enum chunk_state size_byte(struct http_chunks *chunks, unsigned char c)
     return c == ';' ? CHUNK_EXTENSION : CHUNK_BAD;
 }
 
-static enum chunk_state trailer_byte(struct http_chunks *chunks, unsigned char c)
+/* "name: value", as in a head, or the empty line at the end. */
+static enum chunk_state trailer_byte(const struct http_chunks *chunks, unsigned char c)
 {
-    if (c == '\r')
-        return chunks->state == CHUNK_TRAILER ? CHUNK_END_LF : CHUNK_TRAILER_LF;
-    /* A blank at a line's beginning would fold it into the one before. */
-    if (!is_text(c) || (chunks->state == CHUNK_TRAILER && (c == ' ' || c == '\t')))
-        return CHUNK_BAD;
-    return CHUNK_TRAILER_TEXT;
+    if (chunks->state == CHUNK_TRAILER_TEXT && c == '\r')
+        return CHUNK_TRAILER_LF;
+    if (chunks->state == CHUNK_TRAILER_TEXT)
+        return is_text(c) ? CHUNK_TRAILER_TEXT : CHUNK_BAD;
+    if (chunks->state == CHUNK_TRAILER && c == '\r')
+        return CHUNK_END_LF;
+    if (chunks->state == CHUNK_TRAILER_NAME && c == ':')
+        return CHUNK_TRAILER_TEXT;
+    return http_token_chars[c] ? CHUNK_TRAILER_NAME : CHUNK_BAD;
 }
 
 static enum chunk_state size_done(struct http_chunks *chunks)
@@ -84,6 +89,7 @@ static enum chunk_state next_state(struct http_chunks *chunks, unsigned char c)
     case CHUNK_DATA_LF:
         return c == '\n' ? CHUNK_SIZE : CHUNK_BAD;
     case CHUNK_TRAILER:
+    case CHUNK_TRAILER_NAME:
     case CHUNK_TRAILER_TEXT:
         return ++chunks->line > HTTP_TRAILER_BYTES ? CHUNK_BAD : trailer_byte(chunks, c);
     case CHUNK_TRAILER_LF:

@@ -12,8 +12,7 @@
  * searched twice; so one who sends single bytes costs no more than their number. */
 #include "net/http_parse_int.h"
 
-/* RFC 9110 §5.6.2 */
-static const bool token_chars[256] = {
+const bool http_token_chars[256] = {
     ['!'] = true,         ['#'] = true,         ['$'] = true,         ['%'] = true, ['&'] = true,
     ['\''] = true,        ['*'] = true,         ['+'] = true,         ['-'] = true, ['.'] = true,
     ['^'] = true,         ['_'] = true,         ['`'] = true,         ['|'] = true, ['~'] = true,
@@ -23,7 +22,7 @@ static const bool token_chars[256] = {
 static bool is_token(struct str text)
 {
     for (size_t i = 0; i < text.n; i++)
-        if (!token_chars[(unsigned char)text.p[i]])
+        if (!http_token_chars[(unsigned char)text.p[i]])
             return false;
     return text.n > 0;
 }

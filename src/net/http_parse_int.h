@@ -18,6 +18,9 @@
 
 enum http_parse { PARSE_MORE, PARSE_DONE, PARSE_REFUSED };
 
+/* RFC 9110 §5.6.2: what a name is made of. */
+extern const bool http_token_chars[256];
+
 /* --- http_head.c ------------------------------------------------------------------------------ */
 
 /* Texts are places in the head's bytes, so those may move. */

@@ -608,6 +608,7 @@ int main(void)
         cmocka_unit_test(test_client_against_server),
     };
     int failed = cmocka_run_group_tests_name("net", tests, NULL, NULL);
+    failed += net_parse_tests();
     failed += net_http_tests();
     failed += net_attack_tests();
     return failed;

@@ -51,6 +51,7 @@ int hear(int fd, char *ret_text, size_t size);
 bool hear_end(int fd, char *ret_text, size_t size);
 int64_t test_now_ms(void);
 
+int net_parse_tests(void);
 int net_http_tests(void);
 int net_attack_tests(void);
 #endif
