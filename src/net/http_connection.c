@@ -97,9 +97,12 @@ static bool is_reading(const struct http_connection *connection)
  * `to` they are dropped. */
 static ssize_t receive(struct http_connection *connection, void *to, size_t room)
 {
+    struct http_loop *loop = connection->loop;
+    if (to == NULL && room > sizeof loop->piece)
+        room = sizeof loop->piece;
     ssize_t n;
     do
-        n = recv(connection->fd, to, room, to == NULL ? MSG_TRUNC : 0);
+        n = recv(connection->fd, to == NULL ? loop->piece : to, room, 0);
     while (n < 0 && errno == EINTR);
     if (n > 0) {
         if ((size_t)n < room && !connection->ended)

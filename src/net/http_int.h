@@ -184,7 +184,7 @@ struct http_loop {
     unsigned date_bytes;
     char date[96];
     struct epoll_event events[256];
-    char piece[16 << 10]; /* of a chunked body, as it came */
+    char piece[16 << 10]; /* of a chunked body as it came, or of what is dropped */
     struct http_counts counts;
     /* From other threads, atomic: */
     struct http_request *mail __attribute__((aligned(64))); /* stacks that are only taken whole */
