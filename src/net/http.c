@@ -20,6 +20,13 @@
 #include "base/limits.h"
 #include "base/rng.h"
 
+#define CONNECTIONS 8192u
+#define FILES_RESERVED 256u /* descriptors that are not connections: journal, databases */
+#define HEAD_US (10 * US_PER_S)
+#define BODY_US (30 * US_PER_S)
+#define ROOM_US (50 * US_PER_MS) /* so long a body waits for room before it is refused */
+#define LONG_QUEUE 32            /* jobs of http_work_long that may wait: each may take minutes */
+
 static enum status listen_open(struct http_server *server, struct err *err)
 {
     const struct http_options *options = &server->options;
@@ -57,7 +64,7 @@ static enum status listen_open(struct http_server *server, struct err *err)
 static enum status files_reserve(struct http_server *server, struct err *err)
 {
     struct rlimit limit;
-    unsigned wanted = server->options.connections_max + HTTP_FILES_RESERVED;
+    unsigned wanted = server->options.connections_max + FILES_RESERVED;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return err_set(err, ST_IO, "could not read the limit of open files: %s", strerror(errno));
@@ -70,8 +77,7 @@ static enum status files_reserve(struct http_server *server, struct err *err)
     if (limit.rlim_cur >= wanted)
         return ST_OK;
     /* Half of a small allowance is kept for files. */
-    rlim_t kept =
-        limit.rlim_cur / 2 < HTTP_FILES_RESERVED ? limit.rlim_cur / 2 : HTTP_FILES_RESERVED;
+    rlim_t kept = limit.rlim_cur / 2 < FILES_RESERVED ? limit.rlim_cur / 2 : FILES_RESERVED;
     server->connections_max = (unsigned)(limit.rlim_cur - kept);
     if (server->connections_max >= 16)
         return ST_OK;
@@ -93,13 +99,13 @@ static void options_default(struct http_options *options)
     if (options->inflight_max == 0)
         options->inflight_max = LIMIT_INFLIGHT_BYTES;
     if (options->connections_max == 0)
-        options->connections_max = HTTP_CONNECTIONS;
+        options->connections_max = CONNECTIONS;
     if (options->room_us_max == 0)
-        options->room_us_max = HTTP_ROOM_US;
+        options->room_us_max = ROOM_US;
     if (options->header_us_max == 0)
-        options->header_us_max = HTTP_HEAD_US;
+        options->header_us_max = HEAD_US;
     if (options->body_us_max == 0)
-        options->body_us_max = HTTP_BODY_US;
+        options->body_us_max = BODY_US;
 }
 
 static enum status trusted_read(struct http_server *server, struct err *err)
@@ -122,7 +128,7 @@ static enum status pools_start(struct http_server *server, struct err *err)
     enum status status = http_pool_start(&server->work, options->workers, HTTP_WORK_QUEUE, err);
     if (status != ST_OK)
         return status;
-    status = http_pool_start(&server->long_work, options->long_workers, HTTP_LONG_QUEUE, err);
+    status = http_pool_start(&server->long_work, options->long_workers, LONG_QUEUE, err);
     if (status != ST_OK)
         http_pool_stop(&server->work);
     return status;

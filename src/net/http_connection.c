@@ -21,6 +21,8 @@
 
 #include "base/check.h"
 
+#define READ_BYTES (((size_t)4 << 10) - 1)   /* of a request's first read; with a buffer's end */
+#define PIECE_BYTES (((size_t)64 << 10) - 1) /* room that a body gets before its bytes come */
 #define STEPS 16 /* reads of one connection before the others of its loop are served */
 
 static void address_read(const struct sockaddr *from, struct address *ret_address)
@@ -56,7 +58,8 @@ static void request_end(struct http_connection *connection)
     if (request == NULL)
         return;
     connection->request = NULL;
-    (void)http_room_leave(request);
+    if (connection->phase == PHASE_ROOM)
+        (void)http_room_leave(request);
     http_room_set(request, 0);
     if (request->begun)
         HTTP_COUNT(connection->loop->counts.unfinished, -1);
@@ -77,7 +80,8 @@ void http_connection_close(struct http_connection *connection)
     __atomic_sub_fetch(&loop->server->connections, 1, __ATOMIC_RELAXED);
 }
 
-void http_connection_again(struct http_connection *connection)
+/* After this turn's others. */
+static void again(struct http_connection *connection)
 {
     if (connection->again)
         return;
@@ -131,6 +135,13 @@ static bool wait_for_more(struct http_connection *connection)
     return false;
 }
 
+/* So many bytes came into its room. */
+static void grow(struct buf *buf, size_t n)
+{
+    buf->n += n;
+    buf->p[buf->n] = '\0';
+}
+
 /* More of the head into `raw`. False: nothing came, or the end. */
 static bool head_fill(struct http_connection *connection, struct http_request *request)
 {
@@ -140,10 +151,10 @@ static bool head_fill(struct http_connection *connection, struct http_request *r
         buf_done(&connection->kept);
         return true;
     }
-    size_t room = raw->capacity > raw->n + 1 ? raw->capacity - raw->n - 1 : HTTP_READ_BYTES - 1;
+    size_t room = raw->capacity > raw->n + 1 ? raw->capacity - raw->n - 1 : READ_BYTES;
     ssize_t n = receive(connection, buf_room(raw, room), room);
     if (n > 0)
-        raw->n += (size_t)n;
+        grow(raw, (size_t)n);
     return n > 0;
 }
 
@@ -192,13 +203,13 @@ static bool body_take(struct http_request *request)
 static void body_read(struct http_connection *connection, struct http_request *request)
 {
     uint64_t missing = request->head.body_length - request->body_read;
-    size_t room = missing < HTTP_PIECE_BYTES ? (size_t)missing : HTTP_PIECE_BYTES;
+    size_t room = missing < PIECE_BYTES ? (size_t)missing : PIECE_BYTES;
     bool kept = request->refusal == 0;
     ssize_t n = receive(connection, kept ? buf_room(&request->body, room) : NULL, room);
     if (n <= 0)
         return;
     if (kept)
-        request->body.n += (size_t)n;
+        grow(&request->body, (size_t)n);
     http_serve_body(request, (size_t)n);
 }
 
@@ -225,7 +236,7 @@ void http_connection_read(struct http_connection *connection)
     for (int i = 0; is_reading(connection); i++) {
         bool begun = connection->request != NULL && connection->request->begun;
         if (i == STEPS) {
-            http_connection_again(connection);
+            again(connection);
             return;
         }
         if (!(begun ? read_body(connection) : read_head(connection)))
@@ -286,7 +297,7 @@ void http_connection_drop_input(struct http_connection *connection)
 {
     for (int i = 0; connection->readable; i++) {
         if (i == STEPS) {
-            http_connection_again(connection);
+            again(connection);
             return;
         }
         if (receive(connection, NULL, (size_t)1 << 20) < 0)

@@ -25,32 +25,8 @@
 #include "net/http.h"
 #include "net/http_parse_int.h"
 
-#define HTTP_KEEP_BYTES                                                                            \
-    ((size_t)64 << 10) /* memory that a resting request object may keep for the next one */
-/* A refused body up to this size is read and dropped so that the connection stays good: under
- * overload the sender comes back in a second, and a new connection costs more than the bytes. */
-#define HTTP_DROP_BYTES ((uint64_t)64 << 10)
-#define HTTP_READ_BYTES ((size_t)4 << 10) /* of a request's first read: a head, and small bodies   \
-                                           */
-#define HTTP_PIECE_BYTES                                                                           \
-    (((size_t)64 << 10) - 1) /* room that a body gets before its bytes come; with a buffer's end   \
-                              */
-#define HTTP_RESTING 256     /* request objects that a loop keeps for the next ones */
-#define HTTP_IDLE_US (INT64_C(60) * 1000000) /* keep-alive without a request */
-#define HTTP_HEAD_US (INT64_C(10) * 1000000)
-#define HTTP_BODY_US (INT64_C(30) * 1000000)
-/* So long one that is over its address's limit may take: or it would hold a place for 30 s after
- * all. */
-#define HTTP_HURRY_US (INT64_C(2) * 1000000)
-#define HTTP_SEND_US (INT64_C(30) * 1000000) /* a reader that takes nothing */
-#define HTTP_LINGER_US (INT64_C(2) * 1000000)
-#define HTTP_ROOM_US INT64_C(50000) /* so long a body waits for room before it is refused */
-#define HTTP_CONNECTIONS 8192u
-#define HTTP_PEER_REQUESTS 256 /* unfinished requests of one address */
-#define HTTP_WORK_QUEUE 256    /* jobs that may wait for a worker; then ST_BUSY */
-#define HTTP_LONG_QUEUE 32     /* the same of http_work_long: each may take minutes */
-#define HTTP_LOOPS 16
-#define HTTP_FILES_RESERVED 256u /* descriptors that are not connections: journal, databases */
+#define HTTP_WORK_QUEUE 256 /* jobs that may wait for a worker; then ST_BUSY */
+#define HTTP_LOOPS 16       /* network threads, at most */
 
 /* One remote address (IPv6: its /64, the smallest thing that a provider hands out). */
 struct http_peer {
@@ -83,11 +59,11 @@ struct http_connection {                 /* its loop's alone */
     struct http_peer *peer;
     struct http_request *request; /* or NULL */
     int fd;
-    bool readable; /* something came that is not read */
-    bool ended;    /* the peer says no more; under server->mutex */
-    bool trusted;  /* one of our proxies */
-    bool counted;  /* one unfinished request of this connection is in peer->unfinished */
-    bool again;
+    bool readable;   /* something came that is not read */
+    bool ended;      /* the peer says no more; under server->mutex */
+    bool trusted;    /* one of our proxies */
+    bool counted;    /* one unfinished request of this connection is in peer->unfinished */
+    bool again;      /* it is among those */
     struct buf kept; /* what came behind the request that is handled */
     struct address address;
     char remote[ADDRESS_TEXT_BYTES];
@@ -101,43 +77,42 @@ struct http_extra {
 };
 
 struct http_request {
-    struct http_request *free_next;
-    struct http_request *mail_next;
+    /* What stays when the object is used again: */
     struct http_server *server;
     struct http_loop *loop;
+    struct http_request *free_next;
+    struct arena arena;
+    struct buf raw; /* the head, and what came with it */
+    struct buf body;
+    struct buf out; /* the answer: room for the beginning of its head, the rest of that, the body */
+    /* The loop's: */
     struct http_connection *connection;
-    int state; /* atomic: enum http_state */
-    /* The loop: */
-    bool begun;  /* its head was complete: it is counted */
-    bool close;  /* no further request on this connection */
-    bool linger; /* and the peer may still send: it must not see a reset */
-    bool hurry;  /* PHASE_HURRY instead of PHASE_BODY */
-    int refusal; /* not 0: read the body, keep nothing, then answer this code */
+    int state;         /* atomic: enum http_state */
+    bool begun;        /* its head was complete: it is counted */
+    bool close;        /* no further request on this connection */
+    bool linger;       /* and the peer may still send: it must not see a reset */
+    bool hurry;        /* PHASE_HURRY instead of PHASE_BODY */
+    int refusal;       /* not 0: read the body, keep nothing, then answer this code */
+    size_t raw_used;   /* of raw: the head, then what the body took */
+    size_t path_bytes; /* decoded, in place */
     size_t body_max;
     uint64_t body_read; /* of the Content-Length */
     struct http_chunks chunks;
-    /* Waiting for room, under room_mutex: */
-    struct http_request *room_prev, *room_next;
-    bool in_line;
     size_t charged; /* in server->inflight */
-    /* What the handler reads: */
-    struct buf raw;    /* the head, and what came with it */
-    size_t raw_used;   /* of it: the head, then what the body took */
-    size_t path_bytes; /* decoded, in place */
-    struct buf body;
-    struct arena arena;
+    bool in_line;   /* it waits for room; with its neighbours under room_mutex */
+    struct http_request *room_prev, *room_next;
+    /* The handler's and the replier's: */
     struct http_watch *watch; /* under server->mutex */
     http_tell *tell;          /* or NULL; called before the answer is handed over */
     void *tell_ctx;
-    /* The answer: */
     struct http_extra *extras; /* in the arena */
     int code;
     const char *fixed_type; /* with fixed_body, of http_reply_fixed: written by the loop */
     struct str fixed_body;
-    struct buf out;        /* room for the beginning of the head, the rest of the head, the body */
-    size_t out_head;       /* where the body begins in it */
-    size_t out_sent;       /* all before it is sent */
-    struct http_head head; /* last: its fields need not be cleared */
+    size_t out_head; /* where the body begins in `out` */
+    size_t out_sent; /* all before it is sent */
+    struct http_request *mail_next;
+    struct http_head head; /* cleared by itself: most of its fields need not be */
 };
 
 struct http_job {
@@ -242,11 +217,10 @@ struct http_connection *http_connection_open(struct http_loop *loop, int fd,
 void http_connection_close(struct http_connection *connection);
 /* Read as long as something is there and a request may be read. */
 void http_connection_read(struct http_connection *connection);
-/* Send what is left of the answer, then go on. */
+/* Send what is left of the answer; when all is sent the next request may be read. */
 void http_connection_send(struct http_connection *connection);
+/* It lingers. */
 void http_connection_drop_input(struct http_connection *connection);
-/* After this turn's others. */
-void http_connection_again(struct http_connection *connection);
 
 /* http_peer.c. Count the connection's request; false when its address has too many unfinished. */
 void http_peer_enter(struct http_connection *connection);

@@ -6,6 +6,8 @@
 
 #include <stdlib.h>
 
+#define UNFINISHED 256 /* requests of one address */
+
 static struct hash128 key_of(const struct http_connection *connection)
 {
     struct address party = connection->address;
@@ -51,7 +53,7 @@ bool http_peer_count(struct http_connection *connection)
     int count = connection->counted ? __atomic_load_n(unfinished, __ATOMIC_RELAXED)
                                     : __atomic_add_fetch(unfinished, 1, __ATOMIC_RELAXED);
     connection->counted = true;
-    return connection->trusted || count <= HTTP_PEER_REQUESTS;
+    return connection->trusted || count <= UNFINISHED;
 }
 
 void http_peer_uncount(struct http_connection *connection)

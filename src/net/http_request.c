@@ -9,6 +9,9 @@
 
 #include "base/check.h"
 
+#define KEEP_BYTES ((size_t)64 << 10) /* a larger buffer is not kept for the next request */
+#define RESTING 256                   /* objects that a loop keeps */
+
 struct http_request *http_request_take(struct http_connection *connection)
 {
     struct http_loop *loop = connection->loop;
@@ -32,7 +35,7 @@ struct http_request *http_request_take(struct http_connection *connection)
 
 static void buf_rest(struct buf *buf)
 {
-    if (buf->capacity > HTTP_KEEP_BYTES)
+    if (buf->capacity > KEEP_BYTES)
         buf_done(buf);
     buf_reset(buf);
 }
@@ -42,24 +45,19 @@ void http_request_give(struct http_request *request)
     struct http_loop *loop = request->loop;
 
     CHECK(request->charged == 0 && !request->in_line && request->watch == NULL);
-    if (loop->requests_free_count == HTTP_RESTING) {
+    if (loop->requests_free_count == RESTING) {
         http_request_free(request);
         return;
     }
     buf_rest(&request->raw);
     buf_rest(&request->body);
     buf_rest(&request->out);
-    if (request->arena.total > HTTP_KEEP_BYTES)
+    if (request->arena.total > KEEP_BYTES)
         arena_done(&request->arena);
     arena_reset(&request->arena);
-    struct http_request fresh = {.server = request->server,
-                                 .loop = loop,
-                                 .raw = request->raw,
-                                 .body = request->body,
-                                 .out = request->out,
-                                 .arena = request->arena,
-                                 .free_next = loop->requests_free};
-    memcpy(request, &fresh, offsetof(struct http_request, head));
+    size_t from = offsetof(struct http_request, connection);
+    memset((char *)request + from, 0, offsetof(struct http_request, head) - from);
+    request->free_next = loop->requests_free;
     loop->requests_free = request;
     loop->requests_free_count++;
 }

@@ -11,6 +11,9 @@
 
 #include "base/check.h"
 
+/* A refused body up to this size is read and dropped so that the connection stays good: under
+ * overload the sender comes back in a second, and a new connection costs more than the bytes. */
+#define DROP_BYTES ((uint64_t)64 << 10)
 #define TOO_LARGE "the body is larger than this route allows"
 static const char busy[] = "could not take the request: too much is in flight";
 static const char stopping[] = "the server is stopping";
@@ -121,7 +124,7 @@ static void let_in(struct http_request *request)
 /* Nothing of its body is kept: a small one is read and dropped, and the connection stays good. */
 static void turn_away(struct http_request *request)
 {
-    if (request->head.body_length > HTTP_DROP_BYTES || request->head.expects)
+    if (request->head.body_length > DROP_BYTES || request->head.expects)
         refuse_early(request, 503, busy);
     else
         refuse_later(request);

@@ -76,6 +76,10 @@ static void test_refusals_have_their_codes(void **state)
     expect_refusal(&bench, STR("POST /echo HTTP/1.2\r\nHost: x\r\n\r\n"), 505);
     expect_refusal(&bench, STR("POST /small HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n"),
                    413);
+    expect_refusal(&bench,
+                   STR("POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+                       "4\r\nabcd\r\n0x0\r\n\r\n"),
+                   400);
     int n = snprintf(long_text, 64000, "GET /%09000d HTTP/1.1\r\nHost: x\r\n\r\n", 1);
     expect_refusal(&bench, (struct str){long_text, (size_t)n}, 414);
     n = snprintf(long_text, 64000, "GET / HTTP/1.1\r\nHost: x\r\nX: %020000d\r\n\r\n", 1);

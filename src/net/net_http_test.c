@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/buf.h"
+
 static const char *const trust_loopback[] = {"127.0.0.1", NULL};
 
 static const char *body_of(const char *answer)
@@ -71,6 +73,139 @@ static void test_pipelined_requests_are_answered_in_order(void **state)
     }
     close(fd);
     assert_int_equal(bench.calls, 40);
+    bench_stop(&bench, 0);
+}
+
+/* More than one turn of the loop takes of one connection; the others are served in between. */
+static void test_a_flood_in_one_packet_is_answered_in_order(void **state)
+{
+    enum { MANY = 2000 };
+    struct bench bench;
+    struct buf text;
+    char answer[4096], other_answer[4096];
+    (void)state;
+
+    bench_start(&bench, (struct http_options){.threads = 1});
+    buf_init(&text, 1 << 20);
+    for (int i = 0; i < MANY; i++)
+        buf_fmt(&text, "GET /facts/%d HTTP/1.1\r\nHost: x\r\n\r\n", i);
+    int fd = dial(&bench, NULL), other = dial(&bench, NULL);
+    say(fd, buf_view(&text));
+    say_post(other, "/later", "me too");
+    assert_int_equal(hear(other, other_answer, sizeof other_answer), 200);
+    for (int i = 0; i < MANY; i++) {
+        char path[32];
+        snprintf(path, sizeof path, "|/facts/%d|", i);
+        assert_int_equal(hear(fd, answer, sizeof answer), 200);
+        assert_non_null(strstr(answer, path));
+    }
+    buf_done(&text);
+    close(fd);
+    close(other);
+    bench_stop(&bench, 0);
+}
+
+/* What the kernel does not take at once is sent as the reader takes it. */
+static void test_a_slow_reader_gets_all(void **state)
+{
+    enum { ROUNDS = 3 };
+    struct bench bench;
+    size_t size = ROUNDS * (BODY_LIMIT + 200), n = 0;
+    char *text = malloc(size), *answer = malloc(BODY_LIMIT + 4096);
+    (void)state;
+
+    bench_start(&bench, (struct http_options){0});
+    int fd = dial_with_window(&bench, 4096);
+    for (int i = 0; i < ROUNDS; i++) {
+        n += (size_t)snprintf(text + n, 200,
+                              "POST /later HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n",
+                              BODY_LIMIT);
+        for (size_t k = 0; k < BODY_LIMIT; k++)
+            text[n++] = (char)('a' + (k * k + (size_t)i) % 23);
+        say(fd, (struct str){text, n});
+        struct http_stats stats;
+        int64_t until = test_now_ms() + WAIT_MS;
+        do { /* it is sent as far as it goes: nobody reads yet */
+            assert_true(test_now_ms() < until);
+            http_stats(bench.server, &stats);
+        } while (stats.by_class[2] <= (uint64_t)i);
+        assert_int_equal(hear(fd, answer, BODY_LIMIT + 4096), 200);
+        assert_memory_equal(body_of(answer), text + n - BODY_LIMIT, BODY_LIMIT);
+        n = 0;
+    }
+    close(fd);
+    bench_stop(&bench, 0);
+    free(text);
+    free(answer);
+}
+
+static void test_a_client_may_end_its_side_after_asking(void **state)
+{
+    static const char *const paths[] = {"/echo", "/later", "/work"};
+    struct bench bench;
+    char answer[4096];
+    (void)state;
+
+    bench_start(&bench, (struct http_options){0});
+    for (int i = 0; i < 30; i++) {
+        int fd = dial(&bench, NULL);
+        say_post(fd, paths[i % 3], "first");
+        say_post(fd, paths[i % 3], "second");
+        shutdown(fd, SHUT_WR);
+        assert_int_equal(hear(fd, answer, sizeof answer), 200);
+        assert_int_equal(hear(fd, answer, sizeof answer), 200);
+        assert_string_equal(body_of(answer), "second");
+        assert_true(hear_end(fd, answer, sizeof answer));
+        close(fd);
+    }
+    bench_stop(&bench, 0);
+}
+
+static void test_a_connection_stays_as_it_was_agreed(void **state)
+{
+    struct bench bench;
+    char answer[4096];
+    (void)state;
+
+    bench_start(&bench, (struct http_options){0});
+    int fd = dial(&bench, NULL);
+    say(fd, STR("GET /echo HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"));
+    assert_int_equal(hear(fd, answer, sizeof answer), 200);
+    assert_non_null(strstr(answer, "\r\nConnection: keep-alive\r\n"));
+    say(fd, STR("\r\nGET /echo HTTP/1.1\r\nHost: x\r\nConnection: TE, Close\r\n\r\n"));
+    assert_int_equal(hear(fd, answer, sizeof answer), 200);
+    assert_non_null(strstr(answer, "\r\nConnection: close\r\n"));
+    assert_true(hear_end(fd, answer, sizeof answer));
+    close(fd);
+    fd = dial(&bench, NULL);
+    say(fd, STR("GET /echo HTTP/1.0\r\n\r\n"));
+    assert_int_equal(hear(fd, answer, sizeof answer), 200);
+    assert_true(hear_end(fd, answer, sizeof answer));
+    close(fd);
+    bench_stop(&bench, 0);
+}
+
+/* Who finds no place waits in the kernel's queue until another leaves. */
+static void test_connections_are_bounded(void **state)
+{
+    enum { PLACES = 4, ALL = 10 };
+    struct bench bench;
+    struct http_stats stats;
+    char answer[4096];
+    int fds[ALL];
+    (void)state;
+
+    bench_start(&bench, (struct http_options){.connections_max = PLACES});
+    for (int i = 0; i < ALL; i++) {
+        fds[i] = dial(&bench, NULL);
+        say_post(fds[i], "/echo", "x");
+    }
+    for (int i = 0; i < ALL; i++) {
+        assert_int_equal(hear(fds[i], answer, sizeof answer), 200);
+        http_stats(bench.server, &stats);
+        assert_in_range(stats.connections, 1, PLACES + 2); /* a loop counts, then looks */
+        close(fds[i]);
+    }
     bench_stop(&bench, 0);
 }
 
@@ -600,6 +735,11 @@ int net_http_tests(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_handler_sees_the_request),
         cmocka_unit_test(test_pipelined_requests_are_answered_in_order),
+        cmocka_unit_test(test_a_flood_in_one_packet_is_answered_in_order),
+        cmocka_unit_test(test_a_slow_reader_gets_all),
+        cmocka_unit_test(test_a_client_may_end_its_side_after_asking),
+        cmocka_unit_test(test_a_connection_stays_as_it_was_agreed),
+        cmocka_unit_test(test_connections_are_bounded),
         cmocka_unit_test(test_bytes_may_come_one_by_one),
         cmocka_unit_test(test_large_bodies_come_back_whole),
         cmocka_unit_test(test_head_has_no_body_and_errors_are_problems),

@@ -238,7 +238,8 @@ static void test_what_chunks_carry_along_is_bounded(void **state)
     assert_int_equal(chunks_filled("0;", 'x', HTTP_CHUNK_LINE_BYTES - 2, "\r\n\r\n"),
                      PARSE_REFUSED);
     assert_int_equal(chunks_filled("0\r\nx:", 'x', HTTP_TRAILER_BYTES - 4, "\r\n\r\n"), PARSE_DONE);
-    assert_int_equal(chunks_filled("0\r\nx:", 'x', HTTP_TRAILER_BYTES - 3, "\r\n\r\n"), PARSE_REFUSED);
+    assert_int_equal(chunks_filled("0\r\nx:", 'x', HTTP_TRAILER_BYTES - 3, "\r\n\r\n"),
+                     PARSE_REFUSED);
 }
 
 int net_parse_tests(void)

@@ -251,7 +251,7 @@ void bench_wait_held(struct bench *bench, unsigned count)
     }
 }
 
-int dial(const struct bench *bench, const char *source)
+static int dial_as(const struct bench *bench, const char *source, int window)
 {
     struct sockaddr_in here = {.sin_family = AF_INET};
     struct sockaddr_in there = {.sin_family = AF_INET,
@@ -259,12 +259,24 @@ int dial(const struct bench *bench, const char *source)
                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
+    if (window > 0)
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof window), 0);
     if (source != NULL) {
         assert_int_equal(inet_pton(AF_INET, source, &here.sin_addr), 1);
         assert_int_equal(bind(fd, (struct sockaddr *)&here, sizeof here), 0);
     }
     assert_int_equal(connect(fd, (struct sockaddr *)&there, sizeof there), 0);
     return fd;
+}
+
+int dial(const struct bench *bench, const char *source)
+{
+    return dial_as(bench, source, 0);
+}
+
+int dial_with_window(const struct bench *bench, int bytes)
+{
+    return dial_as(bench, NULL, bytes);
 }
 
 void say(int fd, struct str bytes)

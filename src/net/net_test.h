@@ -44,6 +44,8 @@ unsigned bench_release(struct bench *bench);
 void bench_wait_held(struct bench *bench, unsigned count);
 
 int dial(const struct bench *bench, const char *source);
+/* It takes few bytes before they are read. */
+int dial_with_window(const struct bench *bench, int bytes);
 void say(int fd, struct str bytes);
 /* One answer: its code; head and body in `ret_text` (terminated). 0 = closed before a whole one. */
 int hear(int fd, char *ret_text, size_t size);
