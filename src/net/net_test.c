@@ -61,6 +61,15 @@ static void reply_facts(struct http_request *request)
     buf_done(&text);
 }
 
+static void reply_large(struct http_request *request)
+{
+    char *text = malloc(LARGE_BYTES);
+    for (size_t i = 0; i < LARGE_BYTES; i++)
+        text[i] = large_byte(i);
+    http_reply(request, 200, "text/plain", (struct str){text, LARGE_BYTES});
+    free(text);
+}
+
 static void job_echo(void *ctx, struct http_request *request)
 {
     (void)ctx;
@@ -174,6 +183,8 @@ static void handle(void *ctx, struct http_request *request)
         handle_work(bench, request, job_gate);
     } else if (str_is(path, "/hold")) {
         handle_hold(bench, request);
+    } else if (str_is(path, "/large")) {
+        reply_large(request);
     } else if (str_is(path, "/block")) {
         sem_wait(&bench->gate); /* on the network thread, as no real handler may */
         reply_echo(request);

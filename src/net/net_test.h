@@ -17,11 +17,19 @@
 
 #define WAIT_MS 10000
 #define BODY_LIMIT ((size_t)1 << 20)
+#define LARGE_BYTES ((size_t)12 << 20) /* more than the kernel keeps for one connection */
+
+/* Of the body of /large. */
+static inline char large_byte(size_t at)
+{
+    return (char)('a' + (at ^ at >> 9) % 23);
+}
 
 /* Routes: /echo answers the body, /later the same from another thread, /early the same before the
  * handler returns but from another thread, /work by http_work, /watch by http_work_long until the
  * gate opens or the watch is over, /hold is kept until bench_release,
- * /block stops the network thread until the gate opens, /busy an error, /facts what it sees. */
+ * /large answers LARGE_BYTES, /block stops the network thread until the gate opens, /busy an error,
+ * /facts what it sees. */
 struct bench {
     struct http_server *server;
     int calls, smuggled; /* atomic */
