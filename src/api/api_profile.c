@@ -75,84 +75,120 @@ static void put_view(struct buf *json, const struct profile_view *view)
     put_events(json, view);
 }
 
-/* Everything is read under one hold of the state lock, so the answer is one moment's. */
-static enum status profile_json(struct api *api, struct http_request *request, struct buf *json,
-                                struct err *err)
-{
-    struct arena *arena = http_arena(request);
-    struct identity *identity = pipeline_identity(api->options.pipeline);
-    struct state *state = pipeline_state(api->options.pipeline);
+/* A read asks the state instead of waiting for its lock; everything is looked up under one hold, so
+ * the answer is one moment's. */
+struct profile_read {
+    struct state_question question;
+    struct api *api;
+    struct http_request *request;
     enum identifier_type type;
     struct str value;
-    enum status status = api_identifier(request, api_param(api, request, "id"), &type, &value, err);
-    if (status != ST_OK)
-        return status;
-
-    struct identity_member *members = NULL;
+    bool with_history;
+    enum status status;
+    struct err err;
+    struct identity_member *members;
+    size_t count;
     struct profile_view view;
-    size_t count = 0;
-    state_lock(state);
-    status = identity_person_members(identity, type, value, arena, &members, &count, err);
-    if (status == ST_OK) {
-        struct visitor_id *visitors = ARENA_ARRAY(arena, struct visitor_id, count);
-        for (size_t i = 0; i < count; i++)
-            visitors[i] = members[i].visitor;
-        profile_view(pipeline_profile(api->options.pipeline), visitors, count, arena, &view);
-    }
-    state_unlock(state);
-    if (status != ST_OK)
-        return status;
+    struct buf history; /* ?history=true */
+};
 
-    buf_char(json, '{');
-    api_put_id(json, "person", "p", members[0].person.v);
-    put_identifiers(json, members, count);
-    put_view(json, &view);
-    return ST_OK;
+static void profile_look(void *ctx)
+{
+    struct profile_read *read = ctx;
+    struct arena *arena = http_arena(read->request);
+    struct identity *identity = pipeline_identity(read->api->options.pipeline);
+    read->status = identity_person_members(identity, read->type, read->value, arena, &read->members,
+                                           &read->count, &read->err);
+    if (read->status != ST_OK)
+        return;
+    struct visitor_id *visitors = ARENA_ARRAY(arena, struct visitor_id, read->count);
+    for (size_t i = 0; i < read->count; i++)
+        visitors[i] = read->members[i].visitor;
+    profile_view(pipeline_profile(read->api->options.pipeline), visitors, read->count, arena,
+                 &read->view);
+    if (read->with_history)
+        read->status =
+            identity_explain(identity, read->type, read->value, &read->history, &read->err);
 }
 
-/* ?explain=true adds the merge history. */
-static enum status history_json(struct api *api, struct http_request *request, struct buf *json,
-                                struct err *err)
+static void profile_answer(void *ctx)
 {
-    enum identifier_type type;
-    struct str value;
-    enum status status = api_identifier(request, api_param(api, request, "id"), &type, &value, err);
-    if (status != ST_OK)
-        return status;
-    struct state *state = pipeline_state(api->options.pipeline);
-    state_lock(state);
-    status = identity_explain(pipeline_identity(api->options.pipeline), type, value, json, err);
-    state_unlock(state);
-    return status;
+    struct profile_read *read = ctx;
+    struct buf json;
+    buf_init(&json, ANSWER_BYTES_MAX);
+    if (read->status == ST_OK) {
+        buf_room(&json, ANSWER_BYTES_USUAL);
+        buf_char(&json, '{');
+        api_put_id(&json, "person", "p", read->members[0].person.v);
+        put_identifiers(&json, read->members, read->count);
+        put_view(&json, &read->view);
+        if (read->with_history) {
+            json_put_name(&json, "history");
+            buf_str(&json, buf_view(&read->history));
+        }
+        buf_char(&json, '}');
+    }
+    buf_done(&read->history);
+    api_finish(read->request, read->status, 200, &json, &read->err);
+}
+
+static bool with_history(struct http_request *request)
+{
+    return str_is(http_query(request, "history"), "true");
 }
 
 static void profile_work(void *ctx, struct http_request *request)
 {
     struct api *api = ctx;
+    struct profile_read *read = ARENA_NEW(http_arena(request), struct profile_read);
     struct err err;
-    struct buf json;
-    buf_init(&json, ANSWER_BYTES_MAX);
-    buf_room(&json, ANSWER_BYTES_USUAL);
-    enum status status = profile_json(api, request, &json, &err);
-    if (status == ST_OK && str_is(http_query(request, "history"), "true")) {
-        json_put_name(&json, "history");
-        status = history_json(api, request, &json, &err);
+    read->question = (struct state_question){profile_look, profile_answer, read, NULL};
+    read->api = api;
+    read->request = request;
+    read->with_history = with_history(request);
+    buf_init(&read->history, ANSWER_BYTES_MAX);
+    if (api_identifier(request, api_param(api, request, "id"), &read->type, &read->value, &err) !=
+        ST_OK) {
+        http_reply_error(request, &err);
+        return;
     }
-    buf_char(&json, '}');
-    api_finish(request, status, 200, &json, &err);
+    struct state *state = pipeline_state(api->options.pipeline);
+    if (!read->with_history) {
+        state_ask(state, &read->question);
+        return;
+    }
+    state_lock(state); /* a history is too long to be looked up by somebody else */
+    profile_look(read);
+    state_unlock(state);
+    profile_answer(read);
 }
 
 void api_profile(void *ctx, struct http_request *request)
 {
-    api_quick(ctx, request, profile_work);
+    if (with_history(request))
+        api_work(ctx, request, profile_work);
+    else
+        api_quick(ctx, request, profile_work);
 }
 
 static void explain_work(void *ctx, struct http_request *request)
 {
+    struct api *api = ctx;
     struct err err;
     struct buf json;
+    enum identifier_type type;
+    struct str value;
     buf_init(&json, ANSWER_BYTES_MAX);
-    api_finish(request, history_json(ctx, request, &json, &err), 200, &json, &err);
+    enum status status =
+        api_identifier(request, api_param(api, request, "id"), &type, &value, &err);
+    if (status == ST_OK) {
+        struct state *state = pipeline_state(api->options.pipeline);
+        state_lock(state);
+        status =
+            identity_explain(pipeline_identity(api->options.pipeline), type, value, &json, &err);
+        state_unlock(state);
+    }
+    api_finish(request, status, 200, &json, &err);
 }
 
 void api_explain(void *ctx, struct http_request *request)

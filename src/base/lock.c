@@ -21,10 +21,15 @@ void polite_lock_done(struct polite_lock *lock)
     pthread_mutex_destroy(&lock->mutex);
 }
 
+bool polite_lock_try(struct polite_lock *lock)
+{
+    return pthread_mutex_trylock(&lock->mutex) == 0;
+}
+
 void polite_lock_take(struct polite_lock *lock)
 {
     CHECK(lock != NULL);
-    if (pthread_mutex_trylock(&lock->mutex) == 0)
+    if (polite_lock_try(lock))
         return;
     __atomic_add_fetch(&lock->waiting, 1, __ATOMIC_RELAXED);
     CHECK(pthread_mutex_lock(&lock->mutex) == 0);

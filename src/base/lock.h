@@ -19,6 +19,8 @@ struct polite_lock {
 void polite_lock_init(struct polite_lock *lock);
 void polite_lock_done(struct polite_lock *lock);
 void polite_lock_take(struct polite_lock *lock);
+/* True when it was free, and is ours. */
+bool polite_lock_try(struct polite_lock *lock);
 void polite_lock_give(struct polite_lock *lock);
 /* The next slice of a long job: all who ask go first, but not for ever: at most for 2 ms. A slice
  * that took the lock like an asker would have it back before the one it was given to is awake. */

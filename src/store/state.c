@@ -1,4 +1,4 @@
-/* state.c - the cache: get, add, change, remove, and who has to leave.
+/* state.c - the cache: get, add, change, remove.
  *
  * Problem: each event touches half a dozen objects of identity and profile, at 100,000 events a
  * second; SQLite alone does 45,000 (peers' measurement). Rule: objects live decoded in memory, the
@@ -18,9 +18,6 @@
 #include "state_sql.h"
 
 #define CACHE_BYTES_DEFAULT ((size_t)512 << 20)
-#define EVICT_STEPS 32 /* per breath: a few µs, more than one event can load */
-#define EVICT_STEPS_ABOVE 512
-#define EVICT_STEPS_FAR 4096 /* when far above the bound */
 #define FILE_KEY_BYTES 16
 
 /* --- keys as the file has them ---------------------------------------------------------------- */
@@ -74,71 +71,6 @@ bool state_key_next(const struct state_table *table, struct hash128 *key)
     if (key->b == 0)
         key->a++;
     return key->a != 0 || key->b != 0;
-}
-
-/* --- the lock, and who leaves ----------------------------------------------------------------- */
-
-static void evict_one(struct state_table *table, struct map_slot *slot)
-{
-    struct state_entry *entry = entry_of(slot->value);
-    table->state->clean_bytes -= entry_cost(entry);
-    table->state->evictions++;
-    CHECK(map_remove(&table->map, slot->key));
-    table->def->free(entry);
-}
-
-/* The clock's hand goes over the maps' slots, table after table. A removal shifts the next entry
- * into the hand's slot, so the hand then stays. */
-void state_evict(struct state *state)
-{
-    if (state->clean_bytes <= state->cache_bytes)
-        return;
-    size_t over = state->clean_bytes - state->cache_bytes;
-    int steps = over > state->cache_bytes / 8    ? EVICT_STEPS_FAR
-                : over > state->cache_bytes / 64 ? EVICT_STEPS_ABOVE
-                                                 : EVICT_STEPS;
-    for (; steps > 0 && state->clean_bytes > state->cache_bytes; steps--) {
-        struct state_table *table = &state->tables[state->hand_table];
-        if (table->map.slots == NULL || state->hand_slot > table->map.mask) {
-            state->hand_table = (state->hand_table + 1) % state->tables_count;
-            state->hand_slot = 0;
-            continue;
-        }
-        struct map_slot *slot = &table->map.slots[state->hand_slot];
-        struct state_entry *entry = entry_of(slot->value);
-        if (entry != NULL && entry->flags == 0 && entry->used == 0) {
-            evict_one(table, slot);
-            continue;
-        }
-        if (entry != NULL)
-            entry->used = 0;
-        state->hand_slot++;
-    }
-}
-
-void state_reader_refresh(struct state *state)
-{
-    if (state->reading)
-        db_rollback(state->reader);
-    state->reading = false;
-}
-
-void state_lock(struct state *state)
-{
-    polite_lock_take(&state->lock);
-}
-
-void state_unlock(struct state *state)
-{
-    state_evict(state);
-    state_reader_refresh(state); /* an idle reader would keep the WAL from being reused */
-    polite_lock_give(&state->lock);
-}
-
-void state_breathe(struct state *state)
-{
-    state_evict(state);
-    polite_lock_pause(&state->lock);
 }
 
 /* --- objects

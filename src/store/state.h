@@ -61,8 +61,21 @@ struct state_table *state_table(struct state *state, const struct state_table_de
 
 void state_lock(struct state *state);
 void state_unlock(struct state *state);
-/* Between two events of a batch: let waiting readers in, and evict down to the bound. */
+/* Between two events of a batch: answer what was asked, let in who waits, and evict down to the
+ * bound. */
 void state_breathe(struct state *state);
+
+/* Ask without waiting for the lock. `look` is called once, under the lock, by this thread before
+ * state_ask returns or soon by whichever holds it: it reads, for some microseconds. Then, on that
+ * thread, `then`: it must neither take the lock nor wait, and the question may be gone after it.
+ * Call without the lock; what the question needs is not the caller's any more. */
+struct state_question {
+    void (*look)(void *ctx);
+    void (*then)(void *ctx);
+    void *ctx;
+    struct state_question *next; /* the state's */
+};
+void state_ask(struct state *state, struct state_question *question);
 
 /* The object, from memory or file, or NULL when there is none. Stays valid until state_breathe or
  * state_unlock. A file that cannot be read is fatal: going on would fold on nothing. */

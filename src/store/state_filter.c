@@ -63,7 +63,7 @@ static void begin_filter(struct state_table *table)
         for (size_t i = 0; i < list->count; i++)
             filter_add(&table->filter_next, map_key(table, list->entries[i]->key));
     }
-    polite_lock_give(&table->state->lock);
+    state_unlock(table->state);
 }
 
 static void finish_filter(struct state_table *table)
@@ -77,7 +77,7 @@ static void finish_filter(struct state_table *table)
     /* It may have overflowed while it was filled. */
     if (table->filter.count > table->filter.capacity)
         state_filter_want(table);
-    polite_lock_give(&table->state->lock);
+    state_unlock(table->state);
 }
 
 /* The keys from *at on into `keys`; how many. */
@@ -110,7 +110,7 @@ static void build_filter(struct state_table *table, struct db *db)
         polite_lock_take_late(&state->lock);
         for (size_t i = 0; i < count; i++)
             filter_add(&table->filter_next, map_key(table, keys[i]));
-        polite_lock_give(&state->lock);
+        state_unlock(state);
         more = count == KEYS_SLICE;
         if (more) {
             at = keys[count - 1];

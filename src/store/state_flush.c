@@ -104,7 +104,7 @@ static void encode_table(struct state_table *table, unsigned generation)
         polite_lock_take_late(&state->lock);
         for (size_t end = i + SLICE; i < end && i < list->count; i++)
             encode_one(table, list->entries[i], &table->flush_rows[i]);
-        polite_lock_give(&state->lock);
+        state_unlock(state);
     }
     table->flush_count = list->count;
 }
@@ -203,8 +203,7 @@ static void settle_table(struct state_table *table, unsigned generation)
         polite_lock_take_late(&state->lock);
         for (size_t end = i + SLICE; i < end && i < table->flush_count; i++)
             settle_one(table, &table->flush_rows[i], flag_of(generation));
-        state_evict(state); /* what became clean counts: an idle server must not stay above */
-        polite_lock_give(&state->lock);
+        state_unlock(state); /* evicts: what became clean counts, also on an idle server */
     }
     table->flush_count = 0;
     free(table->flush_rows);
@@ -219,7 +218,7 @@ static void settle(struct state *state, unsigned generation, int64_t start_us)
     /* Before an entry is freed: who walks the lists must not meet it. */
     for (int i = 0; i < state->tables_count; i++)
         state->tables[i].dirty[generation].count = 0;
-    polite_lock_give(&state->lock);
+    state_unlock(state);
     for (int i = 0; i < state->tables_count; i++)
         settle_table(&state->tables[i], generation);
     arena_reset(&state->flush_arena);
@@ -235,7 +234,7 @@ enum status state_flush(struct state *state, struct err *err)
     state_lock(state);
     enum flush_phase phase = state->phase;
     unsigned frozen = 1 - state->generation; /* stands still until the phase is FLUSH_NONE again */
-    polite_lock_give(&state->lock);
+    state_unlock(state);
     if (phase == FLUSH_NONE)
         return ST_OK;
 
@@ -246,7 +245,7 @@ enum status state_flush(struct state *state, struct err *err)
             encode_table(&state->tables[i], frozen);
         state_lock(state);
         state->phase = FLUSH_ENCODED;
-        polite_lock_give(&state->lock);
+        state_unlock(state);
     }
     struct write_job job = {state, err, ST_OK};
     thread_background_run(write_job_run, &job);

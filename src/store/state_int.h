@@ -84,6 +84,7 @@ enum flush_phase {
 
 struct state {
     struct polite_lock lock;
+    struct state_question *questions; /* atomic: a stack that is only ever taken whole */
     char *path;
     struct db *reader; /* under the lock: misses and scans */
     bool reading;      /* the reader stands in a transaction, so a miss costs no locks of its own */
@@ -148,9 +149,6 @@ struct hash128 state_key_first(const struct state_table *table);
 /* The name of the value that keeps a table's count of objects. */
 #define STATE_ROWS_NAME_MAX 64
 void state_rows_name(const char *table, char ret_name[STATE_ROWS_NAME_MAX]);
-
-/* A few steps towards the bound; under the lock. */
-void state_evict(struct state *state);
 
 /* Ends the reader's transaction, so that its next question sees the newest commit. */
 void state_reader_refresh(struct state *state);

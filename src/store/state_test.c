@@ -381,6 +381,125 @@ static void flush_beside_changes_is_of_one_moment(void **unused)
     state_close(mover.o.state);
 }
 
+/* --- questions -------------------------------------------------------------------------------- */
+
+struct asked {
+    struct state_question question;
+    struct opened *o;
+    uint64_t key, number; /* read under the lock */
+    pthread_t looked_by;
+    int order;            /* of the looks */
+    int *looks, *answers; /* atomic */
+};
+
+static void asked_look(void *ctx)
+{
+    struct asked *asked = ctx;
+    struct hash128 key = {asked->key, 0};
+    asked->number = ((struct object *)state_get(asked->o->numbers, key))->number;
+    asked->looked_by = pthread_self();
+    asked->order = __atomic_fetch_add(asked->looks, 1, __ATOMIC_SEQ_CST);
+}
+
+static void asked_then(void *ctx)
+{
+    struct asked *asked = ctx;
+    assert_true(pthread_equal(asked->looked_by, pthread_self()));
+    __atomic_add_fetch(asked->answers, 1, __ATOMIC_SEQ_CST);
+}
+
+static void *ask_three(void *ctx)
+{
+    struct asked *asked = ctx;
+    for (int i = 0; i < 3; i++)
+        state_ask(asked[i].o->state, &asked[i].question);
+    return NULL;
+}
+
+static void who_holds_the_lock_answers_and_nobody_waits(void **unused)
+{
+    (void)unused;
+    struct opened o = open_at(file_in("state.db"), 0);
+    struct asked asked[4];
+    int looks = 0, answers = 0;
+    pthread_t thread;
+    make_places(&o);
+    for (int i = 0; i < 4; i++) {
+        asked[i] =
+            (struct asked){.o = &o, .key = (uint64_t)i, .looks = &looks, .answers = &answers};
+        asked[i].question = (struct state_question){asked_look, asked_then, &asked[i], NULL};
+    }
+    state_ask(o.state, &asked[3].question); /* free: at once */
+    assert_int_equal(answers, 1);
+    assert_int_equal(asked[3].number, 1000);
+    state_lock(o.state);
+    assert_int_equal(pthread_create(&thread, NULL, ask_three, asked), 0);
+    pthread_join(thread, NULL); /* asked, not answered, not waiting */
+    assert_int_equal(looks, 1);
+    struct state_entry *changed = state_get(o.numbers, (struct hash128){1, 0});
+    state_change(o.numbers, changed);
+    ((struct object *)changed)->number = 7;
+    state_breathe(o.state);
+    assert_int_equal(answers, 4);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(asked[i].order, i + 1);
+        assert_true(pthread_equal(asked[i].looked_by, pthread_self()));
+    }
+    assert_int_equal(asked[1].number, 7);
+    assert_int_equal(pthread_create(&thread, NULL, ask_three, asked), 0);
+    pthread_join(thread, NULL);
+    assert_int_equal(answers, 4);
+    state_unlock(o.state);
+    assert_int_equal(answers, 7);
+    state_close(o.state);
+}
+
+#define ASKERS 3
+#define QUESTIONS 20000
+
+static void *ask_many(void *ctx)
+{
+    struct asked *all = ctx;
+    for (int i = 0; i < QUESTIONS; i++)
+        state_ask(all[i].o->state, &all[i].question);
+    return NULL;
+}
+
+/* Beside a thread that holds the lock nearly always, and flushes. */
+static void every_question_is_answered_once(void **unused)
+{
+    (void)unused;
+    struct mover mover = {.o = open_at(file_in("state.db"), 16384)};
+    struct err err;
+    pthread_t thread, askers[ASKERS];
+    struct asked *all[ASKERS];
+    int looks = 0, answers = 0;
+    make_places(&mover.o);
+    assert_int_equal(pthread_create(&thread, NULL, move_until_stopped, &mover), 0);
+    for (int a = 0; a < ASKERS; a++) {
+        all[a] = calloc(QUESTIONS, sizeof **all);
+        for (int i = 0; i < QUESTIONS; i++) {
+            all[a][i] = (struct asked){
+                .o = &mover.o, .key = (uint64_t)i % PLACES, .looks = &looks, .answers = &answers};
+            all[a][i].question = (struct state_question){asked_look, asked_then, &all[a][i], NULL};
+        }
+        assert_int_equal(pthread_create(&askers[a], NULL, ask_many, all[a]), 0);
+    }
+    for (int i = 0; i < 5; i++)
+        assert_int_equal(state_flush(mover.o.state, &err), ST_OK);
+    for (int a = 0; a < ASKERS; a++)
+        pthread_join(askers[a], NULL);
+    __atomic_store_n(&mover.stop, true, __ATOMIC_RELEASE);
+    pthread_join(thread, NULL); /* its last unlock answered what was left */
+    assert_int_equal(answers, ASKERS * QUESTIONS);
+    assert_int_equal(looks, ASKERS * QUESTIONS);
+    flush(&mover.o);
+    check_moment(&mover.o);
+    state_close(mover.o.state);
+    for (int a = 0; a < ASKERS; a++)
+        free(all[a]);
+}
+
 /* --- the file --------------------------------------------------------------------------------- */
 
 static void snapshot_is_the_last_flush_and_not_what_is_dirty(void **unused)
@@ -727,6 +846,8 @@ int main(void)
         TEST(flush_position_is_all_or_nothing),
         TEST(a_flush_alone_evicts_down_to_the_bound),
         TEST(flush_beside_changes_is_of_one_moment),
+        TEST(who_holds_the_lock_answers_and_nobody_waits),
+        TEST(every_question_is_answered_once),
         TEST(snapshot_is_the_last_flush_and_not_what_is_dirty),
         TEST(scan_goes_in_key_order_and_shows_memory),
         TEST(filter_answers_for_unseen_keys_and_never_hides_a_seen_one),
