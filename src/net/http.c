@@ -24,6 +24,8 @@
 #define FILES_RESERVED 256u /* descriptors that are not connections: journal, databases */
 #define HEAD_US (10 * US_PER_S)
 #define BODY_US (30 * US_PER_S)
+#define IDLE_US (60 * US_PER_S)
+#define SEND_US (30 * US_PER_S)
 #define ROOM_US (50 * US_PER_MS) /* so long a body waits for room before it is refused */
 #define LONG_QUEUE 32            /* jobs of http_work_long that may wait: each may take minutes */
 
@@ -106,6 +108,10 @@ static void options_default(struct http_options *options)
         options->header_us_max = HEAD_US;
     if (options->body_us_max == 0)
         options->body_us_max = BODY_US;
+    if (options->idle_us_max == 0)
+        options->idle_us_max = IDLE_US;
+    if (options->send_us_max == 0)
+        options->send_us_max = SEND_US;
 }
 
 static enum status trusted_read(struct http_server *server, struct err *err)

@@ -38,6 +38,8 @@ struct http_options {
     int64_t room_us_max;      /* a body may wait so long for room; 0 = 50 ms */
     int64_t header_us_max;    /* 0 = 10 s */
     int64_t body_us_max;      /* 0 = 30 s */
+    int64_t idle_us_max;      /* a connection without a request; 0 = 60 s */
+    int64_t send_us_max;      /* an answer of which nothing is taken; 0 = 30 s */
     /* Addresses and ranges ("10.0.0.0/8") of our own proxies: they may have more than 256
      * unfinished requests, and what they say of who called them is believed. NULL at the end; at
      * most HTTP_TRUSTED_MAX. NULL = none. */

@@ -28,11 +28,9 @@
 #include "base/check.h"
 #include "base/clock.h"
 
-#define IDLE_US (60 * US_PER_S) /* keep-alive without a request */
 /* So long one that is over its address's limit may take: or it would hold a place for 30 s after
  * all. */
 #define HURRY_US (2 * US_PER_S)
-#define SEND_US (30 * US_PER_S) /* a reader that takes nothing */
 #define LINGER_US (2 * US_PER_S)
 #define EVENTS (int)(sizeof loop->events / sizeof loop->events[0])
 #define ACCEPTS 64                   /* in a row, before the others are served again */
@@ -414,12 +412,12 @@ static void limits_set(struct http_loop *loop)
 {
     const struct http_options *options = &loop->server->options;
     const int64_t limits[HTTP_PHASES] = {
-        [PHASE_IDLE] = IDLE_US,
+        [PHASE_IDLE] = options->idle_us_max,
         [PHASE_HEAD] = options->header_us_max,
         [PHASE_BODY] = options->body_us_max,
         [PHASE_ROOM] = options->room_us_max,
         [PHASE_HURRY] = HURRY_US < options->body_us_max ? HURRY_US : options->body_us_max,
-        [PHASE_SEND] = SEND_US,
+        [PHASE_SEND] = options->send_us_max,
         [PHASE_LINGER] = LINGER_US,
     };
     for (int i = 0; i < HTTP_PHASES; i++)

@@ -207,6 +207,49 @@ static void test_dripping_ends_and_others_go_on(void **state)
     bench_stop(&bench, 0);
 }
 
+/* Who takes nothing of his answer holds its memory; who asks nothing holds a descriptor. */
+static void test_readers_that_take_nothing_and_idlers_end(void **state)
+{
+    struct bench bench;
+    struct http_stats stats;
+    char answer[4096];
+    (void)state;
+
+    bench_start(&bench, (struct http_options){.send_us_max = 100000});
+    int idle = dial(&bench, NULL), deaf = dial_with_window(&bench, 4096);
+    say_post(deaf, "/large", "");
+    int64_t until = test_now_ms() + WAIT_MS;
+    do {
+        assert_true(test_now_ms() < until);
+        poll(NULL, 0, 1);
+        http_stats(bench.server, &stats);
+    } while (stats.swept == 0);
+    say_post(idle, "/echo", "x");
+    assert_int_equal(hear(idle, answer, sizeof answer), 200);
+    close(deaf);
+    deaf = dial_with_window(&bench, 4096);
+    say_post(deaf, "/large", "");
+    close(idle);
+    bench_stop(&bench, 0); /* does not wait for it */
+    close(deaf);
+
+    bench_start(&bench, (struct http_options){.idle_us_max = 100000});
+    int busy = dial(&bench, NULL);
+    idle = dial(&bench, NULL);
+    say_post(busy, "/hold", "x");
+    say_post(idle, "/echo", "x");
+    assert_int_equal(hear(idle, answer, sizeof answer), 200);
+    assert_true(hear_end(idle, answer, sizeof answer));
+    bench_wait_held(&bench, 1);
+    assert_int_equal(bench_release(&bench), 1);
+    assert_int_equal(hear(busy, answer, sizeof answer), 200);
+    http_stats(bench.server, &stats);
+    assert_int_equal(stats.swept, 0);
+    close(busy);
+    close(idle);
+    bench_stop(&bench, 0);
+}
+
 static void test_one_address_may_not_hold_more_than_256(void **state)
 {
     struct bench bench;
@@ -389,6 +432,7 @@ int net_attack_tests(void)
         cmocka_unit_test(test_refusals_have_their_codes),
         cmocka_unit_test(test_a_body_over_its_limit_is_413),
         cmocka_unit_test(test_dripping_ends_and_others_go_on),
+        cmocka_unit_test(test_readers_that_take_nothing_and_idlers_end),
         cmocka_unit_test(test_one_address_may_not_hold_more_than_256),
         cmocka_unit_test(test_bytes_in_flight_are_bounded),
         cmocka_unit_test(test_who_finds_no_room_waits_for_it),
