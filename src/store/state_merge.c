@@ -240,8 +240,10 @@ static void settle(struct state *state, uint64_t upto, int64_t start_us)
 
 enum status state_merge(struct state *state, struct err *err)
 {
-    struct merge merge = {
-        .state = state, .from = state->delta.merged, .upto = state->delta.sealed, .err = err};
+    struct merge merge = {.state = state, .from = state->delta.merged, .err = err};
+    pthread_mutex_lock(&state->delta.mutex);
+    merge.upto = state->delta.sealed;
+    pthread_mutex_unlock(&state->delta.mutex);
     if (merge.from >= merge.upto)
         return ST_OK;
     int64_t start_us = monotonic_us();

@@ -249,7 +249,9 @@ static void what_was_noted_is_there_after_a_crash_and_nothing_else(void **unused
         if (chance == 500)
             check_all(&o, &now);
         if (chance == 501) { /* a crash: what was not noted is gone, nothing else is */
+            state_lock(o.state);
             state_stats(o.state, &stats);
+            state_unlock(o.state);
             evictions += stats.evictions;
             loads += stats.loads;
             state_close(o.state);
@@ -331,8 +333,10 @@ static void *move_until_stopped(void *arg)
         }
         state_unlock(mover->o.state);
         note(&mover->o);
-        if (__atomic_exchange_n(&mover->seal, false, __ATOMIC_ACQ_REL))
+        if (__atomic_load_n(&mover->seal, __ATOMIC_ACQUIRE)) {
             state_seal(mover->o.state);
+            __atomic_store_n(&mover->seal, false, __ATOMIC_RELEASE);
+        }
     }
     return NULL;
 }
