@@ -34,6 +34,9 @@ MUST_USE enum status json_parse(struct json_pool *pool, struct str text, yyjson_
  * yyjson_doc_free ends it. */
 MUST_USE enum status json_parse_exact(struct str text, yyjson_doc **ret_doc, struct err *err);
 
+/* Is no value in more than JSON_DEPTH_MAX containers? For who calls yyjson itself. */
+bool json_depth_allowed(const yyjson_doc *doc);
+
 /* A member that is a non-empty string, else the empty text. */
 struct str json_member_str(yyjson_val *object, const char *name);
 /* The text of a string value, else the empty text. */
