@@ -41,13 +41,11 @@ static inline bool eight_quoting(uint64_t v)
     return (eight_below(v ^ EIGHT * '"', 1) | eight_below(v ^ EIGHT * '\\', 1)) != 0;
 }
 
-bool json_depth_allowed(const yyjson_doc *doc)
+static bool values_depth_allowed(yyjson_val *value, size_t count)
 {
     const yyjson_val *ends[JSON_DEPTH_MAX]; /* of the containers that are open */
-    size_t depth = 0, left = doc->val_read;
-    if (left <= JSON_DEPTH_MAX)
-        return true;
-    for (yyjson_val *value = doc->root; left > 0; value++, left--) {
+    size_t depth = 0;
+    for (; count > 0; value++, count--) {
         while (depth > 0 && value == ends[depth - 1])
             depth--;
         if (!unsafe_yyjson_is_ctn(value))
@@ -57,6 +55,11 @@ bool json_depth_allowed(const yyjson_doc *doc)
         ends[depth++] = unsafe_yyjson_get_next(value);
     }
     return true;
+}
+
+bool json_depth_allowed(const yyjson_doc *doc)
+{
+    return doc->val_read <= JSON_DEPTH_MAX || values_depth_allowed(doc->root, doc->val_read);
 }
 
 /* The same of a text that is no JSON, so that "[[[[…" is refused for what it is. Brackets inside
