@@ -1,7 +1,7 @@
-/* clean_json.c - the JSON of an event into the batch's arena.
+/* clean_json.c - the JSON of an event into an arena.
  *
- * yyjson takes its memory from the arena, so a batch of events costs no malloc and is forgotten in
- * one step. */
+ * yyjson takes its memory from the arena, so an event costs no malloc and is forgotten in one step.
+ */
 #include "clean/clean_int.h"
 
 static void *arena_malloc(void *arena, size_t size)
