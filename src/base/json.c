@@ -41,15 +41,16 @@ static inline bool eight_quoting(uint64_t v)
     return (eight_below(v ^ EIGHT * '"', 1) | eight_below(v ^ EIGHT * '\\', 1)) != 0;
 }
 
+/* Only a container looks which ones have ended before it. */
 static bool values_depth_allowed(yyjson_val *value, size_t count)
 {
     const yyjson_val *ends[JSON_DEPTH_MAX]; /* of the containers that are open */
     size_t depth = 0;
     for (; count > 0; value++, count--) {
-        while (depth > 0 && value == ends[depth - 1])
-            depth--;
         if (!unsafe_yyjson_is_ctn(value))
             continue;
+        while (depth > 0 && value >= ends[depth - 1])
+            depth--;
         if (depth == JSON_DEPTH_MAX)
             return false;
         ends[depth++] = unsafe_yyjson_get_next(value);
@@ -131,17 +132,6 @@ enum status json_parse(struct json_pool *pool, struct str text, yyjson_doc **ret
 enum status json_parse_exact(struct str text, yyjson_doc **ret_doc, struct err *err)
 {
     return parse(NULL, YYJSON_READ_NUMBER_AS_RAW, text, ret_doc, err);
-}
-
-struct str json_str(yyjson_val *value)
-{
-    return yyjson_is_str(value) ? (struct str){yyjson_get_str(value), yyjson_get_len(value)}
-                                : (struct str){"", 0};
-}
-
-struct str json_member_str(yyjson_val *object, const char *name)
-{
-    return json_str(yyjson_obj_get(object, name));
 }
 
 void json_write(struct buf *buf, yyjson_val *value)
