@@ -5,6 +5,12 @@ CREATE TABLE component (
     value BLOB NOT NULL -- identity/: members, edges in order, people
 );
 
+CREATE TABLE delta (
+    id      INTEGER PRIMARY KEY NOT NULL, -- 1
+    history BLOB NOT NULL,             -- 8 random bytes: files of another history are not ours
+    merged  BIGINT  NOT NULL              -- the last chunk that is in the tables; 0 = none
+);
+
 CREATE TABLE identifier (
     key   BLOB PRIMARY KEY NOT NULL, -- 16 bytes: keyed hash of type and normal form, its two numbers big-endian
     value BLOB NOT NULL              -- identity/: the visitor and the component it belongs to

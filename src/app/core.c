@@ -187,6 +187,9 @@ static enum status warehouse_and_pipeline(struct core *core, const struct option
         .key = &core->key,
         .data = core->data,
         .cache_bytes = (size_t)option_number(options, OPTION_CACHE) << 20,
+        /* Small segments are for tests and small shops: their state follows the journal as closely.
+         */
+        .note_bytes = (uint64_t)option_number(options, OPTION_SEGMENT) << 20,
         .bug_cursor_before_effect = hook_bug("cursor_before_effect"),
         .bug_dedup_off_by_one = hook_bug("dedup_off_by_one"),
     };

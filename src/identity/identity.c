@@ -78,7 +78,6 @@ void identity_close(struct identity *identity)
     if (identity == NULL)
         return;
     rules_done(&identity->rules);
-    free(identity->young);
     free(identity);
 }
 

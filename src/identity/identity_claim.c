@@ -151,7 +151,6 @@ static struct component *claim_join(struct claim_fold *fold)
     if (component == NULL) {
         component = component_new(fold->ids[0]->visitor);
         state_add(identity->components, &component->entry);
-        young_add(identity, component->entry.key.a);
     }
     state_change(identity->components, &component->entry);
     for (size_t k = 1; k < join.count; k++)

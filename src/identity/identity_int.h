@@ -150,9 +150,6 @@ struct rules {
     size_t list_count, list_capacity;
 };
 
-/* Remember a new component until it is surely in the file. */
-void young_add(struct identity *identity, uint64_t component);
-
 void rules_init(struct rules *rules);
 void rules_done(struct rules *rules);
 MUST_USE enum status rules_load(struct identity *identity, struct err *err);
@@ -164,20 +161,12 @@ static inline bool rules_block(const struct rules *rules, struct hash128 hash)
 /* --- identity.c; what a claim does is in identity_claim.c
  * --------------------------------------------------------------------------------- */
 
-/* A component that perhaps is not in the file yet, where a scan could not see it. */
-struct young {
-    uint64_t component;
-    uint64_t flushes; /* done when it was made */
-};
-
 struct identity {
     struct state *state;
     struct state_table *identifiers, *components;
     struct hash_key key;
     struct rules rules;
     struct identity_stats stats;
-    struct young *young; /* [first, count) are; oldest first */
-    size_t young_first, young_count, young_capacity;
 };
 
 /* One refold, applied or (dry) only looked at. */

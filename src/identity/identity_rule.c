@@ -6,10 +6,9 @@
  * everything: what it refuses now may be one person under the new one, and the other way round.
  *
  * Every component has to be found, also those that are not in the file yet, for a rule's result
- * must not depend on when the state was last flushed. A scan of the file sees what a flush has
- * committed; `young` names the others: a component made after n flushes is in the file when n + 2
- * are done (the next one may have been frozen before it was made). They are folded in order of
- * their ids, because new person ids are given in that order. */
+ * must not depend on when the state was last merged. A scan of the file sees what a merge has
+ * committed; the others are in memory. They are folded in order of their ids, because new person
+ * ids are given in that order. */
 #include "identity/identity_int.h"
 
 #include <stdlib.h>
@@ -217,28 +216,6 @@ static enum status rule_parse(struct rules *rules, const struct identity *identi
 
 /* --- all components --------------------------------------------------------------------------- */
 
-void young_add(struct identity *identity, uint64_t component)
-{
-    struct state_stats stats;
-    state_stats(identity->state, &stats);
-    while (identity->young_first < identity->young_count &&
-           identity->young[identity->young_first].flushes + 2 <= stats.flushes)
-        identity->young_first++;
-    if (identity->young_first > identity->young_count / 2) {
-        identity->young_count -= identity->young_first;
-        memmove(identity->young, identity->young + identity->young_first,
-                identity->young_count * sizeof *identity->young);
-        identity->young_first = 0;
-    }
-    if (identity->young_count == identity->young_capacity) {
-        identity->young_capacity =
-            identity->young_capacity == 0 ? 64 : identity->young_capacity * 2;
-        identity->young =
-            mem_grow(identity->young, identity->young_capacity * sizeof *identity->young);
-    }
-    identity->young[identity->young_count++] = (struct young){component, stats.flushes};
-}
-
 struct id_list {
     uint64_t *ids;
     size_t count, capacity;
@@ -271,9 +248,8 @@ static enum status all_components(struct identity *identity, struct id_list *lis
 {
     state_unlock(identity->state);
     enum status status = state_scan(identity->components, id_collect, list, err);
+    state_scan_unmerged(identity->components, id_collect, list);
     state_lock(identity->state);
-    for (size_t i = identity->young_first; i < identity->young_count; i++)
-        id_add(list, identity->young[i].component);
     if (list->count == 0)
         return status;
     qsort(list->ids, list->count, sizeof list->ids[0], id_compare);

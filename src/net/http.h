@@ -1,17 +1,17 @@
-/* http.h - the HTTP server: libmicrohttpd in epoll mode behind one header (ADR 0007).
+/* http.h - the HTTP/1.1 server: loops of our own over epoll (ADR 0012).
  *
  * A handler is called once per request, when its whole body is there, on one of a few network
  * threads. It answers with http_reply, now or later and from any thread: a request that is not
- * answered when the handler returns is suspended, which costs no thread. A handler must not block
- * for long: slow work goes to http_work.
+ * answered when the handler returns waits, which costs no thread. A handler must not block for
+ * long: slow work goes to http_work.
  *
- * Refused before any handler (RFC 9112): two Content-Length, Content-Length with Transfer-Encoding,
- * a Transfer-Encoding other than chunked, a header name that is no token, a body over its limit
- * (413). A sweeper ends connections whose header takes > 10 s or whose body > 30 s. At most 256
+ * Refused before any handler (RFC 9112): whatever two servers could read differently (two lengths,
+ * a length with Transfer-Encoding, another encoding than chunked, a bare LF, a header name that is
+ * no token …), a body over its limit (413). A head may take 10 s, a body 30 s. At most 256
  * unfinished requests per address. Above `inflight_max` bytes of bodies: a short wait, unread, then
  * 503 with Retry-After.
  *
- * Depends on: base, libmicrohttpd. Called by: collect, api, app. */
+ * Depends on: base. Called by: collect, api, app. */
 #ifndef NET_HTTP_H
 #define NET_HTTP_H
 
@@ -32,12 +32,14 @@ typedef void http_handler(void *ctx, struct http_request *request);
 struct http_options {
     const char *address; /* "127.0.0.1"; a number, IPv4 or IPv6 */
     int port;            /* 0 = any; http_port tells */
-    int threads;         /* 0 = 2 */
+    int threads;         /* 0 = 2; at most 16 */
     size_t inflight_max; /* of bodies whose requests are not answered; 0 = LIMIT_INFLIGHT_BYTES */
     unsigned connections_max; /* 0 = 8,192; fewer when the system allows fewer open files */
     int64_t room_us_max;      /* a body may wait so long for room; 0 = 50 ms */
     int64_t header_us_max;    /* 0 = 10 s */
     int64_t body_us_max;      /* 0 = 30 s */
+    int64_t idle_us_max;      /* a connection without a request; 0 = 60 s */
+    int64_t send_us_max;      /* an answer of which nothing is taken; 0 = 30 s */
     /* Addresses and ranges ("10.0.0.0/8") of our own proxies: they may have more than 256
      * unfinished requests, and what they say of who called them is believed. NULL at the end; at
      * most HTTP_TRUSTED_MAX. NULL = none. */
@@ -88,8 +90,8 @@ void http_set_header(struct http_request *request, const char *name, struct str 
 /* Answer, once. `body` is copied. `type` e.g. "application/json". Consumes the request: do not
  * touch it afterwards. */
 void http_reply(struct http_request *request, int code, const char *type, struct str body);
-/* The same for a type and a body that live, unchanged, as long as the server: what is answered
- * again and again is made once. */
+/* The same for a type and a body that live, unchanged, as long as the server: nothing is copied by
+ * the thread that answers. */
 void http_reply_fixed(struct http_request *request, int code, const char *type, struct str body);
 /* problem+json (RFC 9457) from an error; adds Retry-After where the status may be retried. */
 void http_reply_error(struct http_request *request, const struct err *err);
@@ -106,13 +108,12 @@ MUST_USE enum status http_work_long(struct http_request *request, http_handler *
 /* Is anybody still there to read the answer? A job is watched between begin and end; `over` becomes
  * true, within milliseconds, when the client has closed its side of the connection, or when
  * http_stop has waited long enough. The caller may set it too. A client that only shuts down its
- * writing side after asking looks the same, and MHD would not answer it either. Only for jobs
- * of http_work and http_work_long, one watch each; end comes before the reply. */
+ * writing side after asking looks the same; it is answered all the same, if the job does. Only for
+ * jobs of http_work and http_work_long, one watch each; end comes before the reply. */
 struct http_watch {
     bool over;     /* atomic */
     bool stopping; /* read it after the end: the server stops, its client may still be there */
-    int fd;        /* the rest is net's */
-    struct http_server *server;
+    struct http_request *request; /* the rest is net's */
     struct http_watch *prev, *next;
 };
 void http_watch_begin(struct http_request *request, struct http_watch *watch);

@@ -76,12 +76,12 @@ bool http_client_address(struct http_request *request, struct address *ret_addre
         struct str names[] = {STR("X-Forwarded-For"), STR("Forwarded")};
         int hops = 0;
         size_t name = http_header(request, "X-Forwarded-For").p == NULL;
-        for (unsigned i = request->fields_count; i-- > 0;)
-            if (request->fields[i].name.n == names[name].n &&
-                str_eq_nocase(request->fields[i].name, names[name]) &&
-                field_walk(request->server, request->fields[i].value, name == 1, &hops, &address,
-                           &known))
+        for (unsigned i = request->head.fields_count; i-- > 0;) {
+            struct str field, value = http_request_field(request, i, &field);
+            if (field.n == names[name].n && str_eq_nocase(field, names[name]) &&
+                field_walk(request->server, value, name == 1, &hops, &address, &known))
                 break;
+        }
     }
     if (known)
         *ret_address = address;

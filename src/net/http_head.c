@@ -1,60 +1,89 @@
 /* http_head.c - a request head is taken only if nobody could read it in two ways.
  *
- * libmicrohttpd 0.9.75 is lenient: it takes two Content-Length, Content-Length beside
- * Transfer-Encoding, "Content-Length :", bare LF, folded lines, NUL inside a line. Behind a proxy
- * that reads the same bytes otherwise, each of these smuggles a second request. So before anything
- * else happens we read the head again ourselves, strictly.
+ * Behind a proxy that reads the same bytes otherwise than we do, each leniency smuggles a second
+ * request: two lengths, a length beside a Transfer-Encoding, "Content-Length :", a bare LF, a
+ * folded line, a NUL. So there is one form, RFC 9112 without its allowances, and everything else is
+ * refused: every line ends with CR LF, one blank stands between the three parts of the request
+ * line, a name is a token with the colon right behind it, no value holds a control character but
+ * the tab. The one allowance: an empty line before the request line, which old clients send behind
+ * a body.
  *
- * Its parser works in place, and `method` points at the first byte of the head. What was (first
- * line) and is (second):
- *
- *     POST /a?x=1 HTTP/1.1\r\nHost: h\r\nX:\r\n\r\n
- *     POST 0 /a 0 … 0 HTTP/1.1 0 0 Host 0 ' ' h 0 0 X 0 0 0 0 0
- *
- * Separators became NUL, one for one: CRLF is two of them, a bare LF one. A folded line begins with
- * a blank where a name must begin; a NUL from outside leaves one too many. The walk below accepts
- * exactly the strict form and stays between `method` and the head's end whatever it meets. One form
- * cannot be told apart: NUL LF in place of CR LF. It ends the line for us as well, and no proxy
- * passes a NUL on.
- *
- * A chunked body is framed by MHD alone, leniently (bare LF, extensions). That is why a chunked
- * request is always the last one on its connection: what follows it is never read as a request. */
-#include "net/http_int.h"
+ * The head may come in pieces. Each line is read once, when its end is there, and no byte is
+ * searched twice; so one who sends single bytes costs no more than their number. */
+#include "net/http_parse_int.h"
 
-/* RFC 9110 §5.6.2 */
-static bool is_token_char(unsigned char c)
-{
-    static const char others[] = "!#$%&'*+-.^_`|~";
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c != '\0' && strchr(others, c) != NULL);
-}
+const bool http_token_chars[256] = {
+    ['!'] = true,         ['#'] = true,         ['$'] = true,         ['%'] = true, ['&'] = true,
+    ['\''] = true,        ['*'] = true,         ['+'] = true,         ['-'] = true, ['.'] = true,
+    ['^'] = true,         ['_'] = true,         ['`'] = true,         ['|'] = true, ['~'] = true,
+    ['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true,
+};
 
 static bool is_token(struct str text)
 {
     for (size_t i = 0; i < text.n; i++)
-        if (!is_token_char((unsigned char)text.p[i]))
+        if (!http_token_chars[(unsigned char)text.p[i]])
             return false;
     return text.n > 0;
 }
 
+/* Without a way out, so that the compiler takes many bytes at a time. */
 static bool has_control(struct str text)
 {
+    unsigned found = 0;
     for (size_t i = 0; i < text.n; i++) {
         unsigned char c = (unsigned char)text.p[i];
-        if ((c < 0x20 && c != '\t') || c == 0x7f)
-            return true;
+        found |= (unsigned)((c < 0x20) & (c != '\t')) | (unsigned)(c == 0x7f);
     }
-    return false;
+    return found != 0;
 }
 
-/* Text up to the next NUL before `end`; false if there is none. */
-static bool take_text(const char *from, const char *end, struct str *ret_text)
+static enum http_parse refuse(struct http_head *head, int code, const char *why)
 {
-    const char *stop = from < end ? memchr(from, '\0', (size_t)(end - from)) : NULL;
-    if (stop == NULL)
+    head->code = code;
+    head->why = why;
+    return PARSE_REFUSED;
+}
+
+static struct http_span span(const char *bytes, struct str text)
+{
+    return (struct http_span){(uint16_t)(text.p - bytes), (uint16_t)text.n};
+}
+
+/* Up to the next `by`, which is taken too; false if there is none. */
+static bool take_part(struct str *rest, char by, struct str *ret_part)
+{
+    const char *at = memchr(rest->p, by, rest->n);
+    if (at == NULL)
         return false;
-    *ret_text = (struct str){from, (size_t)(stop - from)};
+    *ret_part = (struct str){rest->p, (size_t)(at - rest->p)};
+    *rest = (struct str){at + 1, rest->n - ret_part->n - 1};
     return true;
+}
+
+/* "METHOD SP target SP HTTP/1.x", one blank each, the target a path. */
+static enum http_parse read_request_line(struct http_head *head, const char *bytes, struct str line)
+{
+    struct str method, target, query = STR("");
+    if (has_control(line) || memchr(line.p, '\t', line.n) != NULL ||
+        !take_part(&line, ' ', &method) || !is_token(method) || !take_part(&line, ' ', &target) ||
+        line.n != 8)
+        return refuse(head, 400, "the request line is malformed");
+    if (memcmp(line.p, "HTTP/1.", 7) != 0 || (line.p[7] != '0' && line.p[7] != '1'))
+        return refuse(head, 505, "this server speaks HTTP/1.1");
+    if (target.n > HTTP_URI_BYTES)
+        return refuse(head, 414, "the request target is too long");
+    if (target.n == 0 || target.p[0] != '/')
+        return refuse(head, 400, "the request target must be a path");
+    head->is_1_0 = line.p[7] == '0';
+    head->method = span(bytes, method);
+    struct str path = target;
+    if (take_part(&target, '?', &path))
+        query = target;
+    head->path = span(bytes, path);
+    if (query.n > 0)
+        head->query = span(bytes, query);
+    return PARSE_MORE;
 }
 
 static struct str trim_blanks(struct str text)
@@ -66,53 +95,6 @@ static struct str trim_blanks(struct str text)
     while (text.n > 0 && (text.p[text.n - 1] == ' ' || text.p[text.n - 1] == '\t'))
         text.n--;
     return text;
-}
-
-/* "METHOD SP target SP HTTP/1.x CRLF", one blank each, the target a path. */
-static int check_request_line(struct http_request *request, const char *method, const char *version,
-                              const char *end, const char **ret_why)
-{
-    if (request->uri_broken || !take_text(method, end, &request->method) ||
-        !is_token(request->method) || request->uri != method + request->method.n + 1 ||
-        version != request->uri + request->uri_bytes + 1 || version + 10 > end ||
-        version[8] != '\0' || version[9] != '\0') {
-        *ret_why = "the request line is malformed";
-        return 400;
-    }
-    if (memcmp(version, "HTTP/1.", 7) != 0 || (version[7] != '0' && version[7] != '1')) {
-        *ret_why = "this server speaks HTTP/1.1";
-        return 505;
-    }
-    if (request->uri_bytes > HTTP_URI_BYTES) {
-        *ret_why = "the request target is too long";
-        return 414;
-    }
-    if (request->uri[0] != '/') {
-        *ret_why = "the request target must be a path";
-        return 400;
-    }
-    return 0;
-}
-
-static int read_fields(struct http_request *request, const char *at, const char *end,
-                       const char **ret_why)
-{
-    while (at + 2 != end || at[0] != '\0' || at[1] != '\0') {
-        struct str name, value;
-        if (!take_text(at, end, &name) || !is_token(name) ||
-            !take_text(name.p + name.n + 1, end, &value) || has_control(value) ||
-            end - (value.p + value.n) < 4 || value.p[value.n + 1] != '\0') {
-            *ret_why = "a header line is malformed";
-            return 400;
-        }
-        if (request->fields_count == HTTP_HEAD_FIELDS) {
-            *ret_why = "too many header fields";
-            return 431;
-        }
-        at = value.p + value.n + 2;
-        request->fields[request->fields_count++] = (struct http_field){name, trim_blanks(value)};
-    }
-    return 0;
 }
 
 /* A Content-Length: digits, and fewer than could overflow. */
@@ -130,61 +112,98 @@ static bool read_length(struct str text, uint64_t *ret_length)
     return true;
 }
 
+static void read_connection(struct http_head *head, struct str list)
+{
+    struct str part;
+    for (bool more = true; more;) {
+        more = take_part(&list, ',', &part);
+        part = trim_blanks(more ? part : list);
+        head->close |= str_eq_nocase(part, STR("close"));
+        head->keep_alive |= str_eq_nocase(part, STR("keep-alive"));
+    }
+}
+
+/* The few that the server itself obeys. */
+static void obey(struct http_head *head, struct str name, struct str value)
+{
+    if (name.n == 4 && str_eq_nocase(name, STR("Host"))) {
+        head->hosts++;
+    } else if (name.n == 6 && str_eq_nocase(name, STR("Expect"))) {
+        head->expects |= !head->is_1_0 && str_eq_nocase(value, STR("100-continue"));
+    } else if (name.n == 10 && str_eq_nocase(name, STR("Connection"))) {
+        read_connection(head, value);
+    } else if (name.n == 14 && str_eq_nocase(name, STR("Content-Length"))) {
+        head->framings++;
+        head->length_unclear |= !read_length(value, &head->body_length);
+    } else if (name.n == 17 && str_eq_nocase(name, STR("Transfer-Encoding"))) {
+        head->framings++;
+        head->chunked = true;
+        head->length_unclear |= head->is_1_0 || !str_eq_nocase(value, STR("chunked"));
+    }
+}
+
+static enum http_parse read_field(struct http_head *head, const char *bytes, struct str line)
+{
+    struct str name, value = line;
+    if (!take_part(&value, ':', &name) || !is_token(name) || has_control(value))
+        return refuse(head, 400, "a header line is malformed");
+    if (head->fields_count == HTTP_HEAD_FIELDS)
+        return refuse(head, 431, "too many header fields");
+    value = trim_blanks(value);
+    head->fields[head->fields_count++] = (struct http_field){span(bytes, name), span(bytes, value)};
+    obey(head, name, value);
+    return PARSE_MORE;
+}
+
 /* RFC 9112 §6: how long the body is must have one answer. */
-static int check_framing(struct http_request *request, bool is_1_0, const char **ret_why)
+static enum http_parse check_whole(struct http_head *head)
 {
-    unsigned framings = 0, hosts = 0;
-    bool unclear = false;
-
-    for (unsigned i = 0; i < request->fields_count; i++) {
-        struct str name = request->fields[i].name;
-        struct str value = request->fields[i].value;
-        if (name.n == 14 && str_eq_nocase(name, STR("Content-Length"))) {
-            framings++;
-            unclear |= !read_length(value, &request->body_length);
-        } else if (name.n == 17 && str_eq_nocase(name, STR("Transfer-Encoding"))) {
-            framings++;
-            request->chunked = true;
-            unclear |= is_1_0 || !str_eq_nocase(value, STR("chunked"));
-        } else if (name.n == 4 && str_eq_nocase(name, STR("Host"))) {
-            hosts++;
-        }
-    }
-    if (framings > 1 || unclear) {
-        *ret_why = "the length of the body is ambiguous";
-        return 400;
-    }
-    if (hosts > 1 || (hosts == 0 && !is_1_0)) {
-        *ret_why = "exactly one Host is needed";
-        return 400;
-    }
-    return 0;
+    if (head->framings > 1 || head->length_unclear)
+        return refuse(head, 400, "the length of the body is ambiguous");
+    if (head->hosts > 1 || (head->hosts == 0 && !head->is_1_0))
+        return refuse(head, 400, "exactly one Host is needed");
+    return PARSE_DONE;
 }
 
-void http_head_uri(struct http_request *request, const char *uri)
+static enum http_parse read_line(struct http_head *head, const char *bytes, struct str line)
 {
-    struct str text = str_of(uri);
-    request->uri = uri;
-    request->uri_bytes = text.n;
-    request->uri_broken = has_control(text) || memchr(text.p, ' ', text.n) != NULL ||
-                          memchr(text.p, '\t', text.n) != NULL;
+    if (line.n == 0 || line.p[line.n - 1] != '\r')
+        return refuse(head, 400, "a line of the head must end with CR LF");
+    line.n--;
+    if (head->method.n > 0)
+        return line.n > 0 ? read_field(head, bytes, line) : check_whole(head);
+    if (line.n == 0 && line.p == bytes)
+        return PARSE_MORE;
+    return read_request_line(head, bytes, line);
 }
 
-int http_head_check(struct http_request *request, const char *method, const char *version,
-                    size_t head_bytes, const char **ret_why)
+static enum http_parse too_large(struct http_head *head)
 {
-    const char *end = method + head_bytes;
+    return head->method.n == 0 ? refuse(head, 414, "the request line is too long")
+                               : refuse(head, 431, "the head is too large");
+}
 
-    if (head_bytes > HTTP_HEAD_BYTES) {
-        *ret_why = "the head is too large";
-        return 431;
+void http_head_init(struct http_head *head)
+{
+    memset(head, 0, offsetof(struct http_head, fields));
+}
+
+enum http_parse http_head_read(struct http_head *head, const char *bytes, size_t n)
+{
+    size_t most = n < HTTP_HEAD_BYTES ? n : HTTP_HEAD_BYTES;
+    for (;;) {
+        const char *end =
+            head->seen < most ? memchr(bytes + head->seen, '\n', most - head->seen) : NULL;
+        if (end == NULL)
+            break;
+        struct str line = {bytes + head->bytes, (size_t)(end - bytes) - head->bytes};
+        head->bytes = head->seen = (size_t)(end + 1 - bytes);
+        enum http_parse read = read_line(head, bytes, line);
+        if (read != PARSE_MORE)
+            return read;
     }
-    int code = check_request_line(request, method, version, end, ret_why);
-    if (code == 0)
-        code = read_fields(request, version + 10, end, ret_why);
-    if (code == 0)
-        code = check_framing(request, version[7] == '0', ret_why);
-    return code;
+    head->seen = most;
+    return most == HTTP_HEAD_BYTES ? too_large(head) : PARSE_MORE;
 }
 
 static int hex_digit(char c)
@@ -198,12 +217,14 @@ static int hex_digit(char c)
     return -1;
 }
 
-size_t http_unescape(char *text)
+size_t http_unescape(char *text, size_t n)
 {
-    char *to = text;
-
-    for (const char *from = text; *from != '\0';) {
-        int high = from[0] == '%' ? hex_digit(from[1]) : -1;
+    char *to = memchr(text, '%', n);
+    const char *end = text + n;
+    if (to == NULL)
+        return n;
+    for (const char *from = to; from < end;) {
+        int high = end - from >= 3 && from[0] == '%' ? hex_digit(from[1]) : -1;
         int low = high >= 0 ? hex_digit(from[2]) : -1;
         if (low < 0) {
             *to++ = *from++;
@@ -216,6 +237,5 @@ size_t http_unescape(char *text)
             from += 3;
         }
     }
-    *to = '\0';
     return (size_t)(to - text);
 }

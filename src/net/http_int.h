@@ -1,57 +1,32 @@
 /* http_int.h - what the files of the server share, and who may touch which field.
  *
- * Three kinds of threads meet here. A network thread (MHD's) owns its connections and drives each
- * of their requests. A replier (any thread) owns a suspended request from the moment it was handed
- * over until http_reply. The sweeper reads of a connection only the fields marked "sweeper reads",
- * which are atomic.
+ * Two kinds of threads meet here. A loop (http_loop.c) owns its connections and drives each of
+ * their requests. A replier (any thread) owns a request from the moment it was handed over until
+ * http_reply; then it lays it into the loop's mail.
  *
- * A request goes through these states; every arrow is one compare-and-swap, so that one of two
+ * A connection is always in one phase, and a phase is a list of its loop (below). A request that
+ * was handed over has a state besides; every arrow is one compare-and-swap, so that one of two
  * racing threads wins:
  *
- *   READING -> HANDLING    all is read; the handler is called
  *   HANDLING -> REPLIED    the handler, or a faster thread, answered before it returned
- *   HANDLING -> WAITING    it returned without an answer; the connection is suspended
- *   WAITING -> REPLIED     the replier lays it down for its network thread, which resumes it
- *   WAITING -> ABANDONED   http_stop lost patience: the connection closes, and whoever lets go last
- *                          (network thread or late replier) frees the object */
+ *   HANDLING -> WAITING    it returned without an answer
+ *   WAITING -> REPLIED     the replier lays it into the mail of its loop
+ *   WAITING -> ABANDONED   http_stop lost patience: the connection closes, and the late replier
+ *                          frees the object */
 #ifndef NET_HTTP_INT_H
 #define NET_HTTP_INT_H
 
-#include <microhttpd.h>
 #include <pthread.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "base/buf.h"
 #include "base/map.h"
 #include "net/http.h"
+#include "net/http_parse_int.h"
 
-#if MHD_VERSION >= 0x01000000
-#error "http_head.c reads the head as libmicrohttpd 0.9 leaves it in memory; 1.x does otherwise"
-#endif
-
-#define HTTP_HEAD_BYTES ((size_t)16 << 10) /* cookies included; browsers stay under 8 KB */
-#define HTTP_URI_BYTES ((size_t)8 << 10)   /* a pixel GET carries its event in the query */
-#define HTTP_HEAD_FIELDS 100               /* real clients send up to 30 */
-#define HTTP_POOL_BYTES                                                                            \
-    ((size_t)24 << 10) /* a full head, MHD's notes on 100 fields, our answer's head */
-#define HTTP_KEEP_BYTES                                                                            \
-    ((size_t)64 << 10) /* memory that a resting request object may keep for the next one */
-/* A refused body up to this size is read and dropped so that the connection stays good: under
- * overload the sender comes back in a second, and a new connection costs more than the bytes. */
-#define HTTP_DROP_BYTES ((uint64_t)64 << 10)
-#define HTTP_IDLE_S 60u /* keep-alive without a request */
-#define HTTP_HEAD_US (INT64_C(10) * 1000000)
-#define HTTP_BODY_US (INT64_C(30) * 1000000)
-#define HTTP_CONNECTIONS 8192u
-#define HTTP_PEER_REQUESTS 256      /* unfinished requests of one address */
-#define HTTP_WORK_QUEUE 256         /* jobs that may wait for a worker; then ST_BUSY */
-#define HTTP_LONG_QUEUE 32          /* the same of http_work_long: each may take minutes */
-#define HTTP_WATCHES 64             /* as many jobs as may run: one watch each */
-#define HTTP_ROOM_US INT64_C(50000) /* so long a body waits for room before it is refused */
-#define HTTP_LINGER_SLOTS 64        /* refused senders that are listened to at the same time */
-#define HTTP_LINGER_US (INT64_C(2) * 1000000)
-#define HTTP_FIXED 16 /* answers that are made once; the modules have a handful */
-#define HTTP_FILES_RESERVED                                                                        \
-    256u /* descriptors that are not connections: journal, databases, MHD's own */
+#define HTTP_WORK_QUEUE 256 /* jobs that may wait for a worker; then ST_BUSY */
+#define HTTP_LOOPS 16       /* network threads, at most */
 
 /* One remote address (IPv6: its /64, the smallest thing that a provider hands out). */
 struct http_peer {
@@ -60,39 +35,41 @@ struct http_peer {
     int unfinished;       /* atomic */
 };
 
-enum http_phase { PHASE_IDLE, PHASE_BODY, PHASE_BUSY };
+/* What a connection does: the list of its loop that it is in. Each list has one time limit, so it
+ * is in the order in which the times end. */
+enum http_phase {
+    PHASE_IDLE,   /* no request has begun */
+    PHASE_HEAD,   /* a part of a head is there */
+    PHASE_BODY,   /* the head is there, a part of the body is not */
+    PHASE_HURRY,  /* one of both, of an address over its limit */
+    PHASE_ROOM,   /* the head is there, the body waits unread */
+    PHASE_BUSY,   /* handed over; no limit */
+    PHASE_SEND,   /* the answer waits for its reader */
+    PHASE_LINGER, /* refused or closing: what still comes is dropped */
+    PHASE_CLOSED, /* freed at the end of the loop's turn */
+    HTTP_PHASES
+};
 
-struct http_connection {
-    struct http_connection *prev, *next; /* under server->mutex */
+struct http_connection {                 /* its loop's alone */
+    struct http_connection *prev, *next; /* of its phase */
+    struct http_connection *again_next;  /* of those that had their share of this turn */
+    enum http_phase phase;
+    int64_t until_us; /* when its phase is over */
+    struct http_loop *loop;
     struct http_peer *peer;
+    struct http_request *request; /* or NULL */
     int fd;
-    char remote[ADDRESS_TEXT_BYTES];
+    bool readable;   /* something came that is not read */
+    bool ended;      /* the peer says no more; under server->mutex */
+    bool trusted;    /* one of our proxies */
+    bool counted;    /* one unfinished request of this connection is in peer->unfinished */
+    bool again;      /* it is among those */
+    struct buf kept; /* what came behind the request that is handled */
     struct address address;
-    bool trusted;     /* one of our proxies */
-    int phase;        /* sweeper reads: enum http_phase */
-    int64_t since_us; /* sweeper reads: when PHASE_BODY began */
-    unsigned served;  /* sweeper reads: requests completed */
-    bool counted;     /* atomic: one unfinished request of this connection is in peer->unfinished */
-    bool linger;      /* network thread: refused with input unread, see http_sweep.c */
-    /* The sweeper's own. */
-    uint64_t bytes_seen;
-    unsigned served_seen;
-    int64_t head_since_us; /* 0 = no request has begun */
-    bool swept;
+    char remote[ADDRESS_TEXT_BYTES];
 };
 
 enum http_state { STATE_READING, STATE_HANDLING, STATE_WAITING, STATE_REPLIED, STATE_ABANDONED };
-
-struct http_field {
-    struct str name, value;
-};
-
-/* An answer that is made once; MHD counts who has it. */
-struct http_fixed {
-    const char *type;
-    struct str body;
-    struct MHD_Response *response;
-};
 
 struct http_extra {
     struct http_extra *next;
@@ -100,45 +77,42 @@ struct http_extra {
 };
 
 struct http_request {
-    struct http_request *all_prev, *all_next; /* every object of the server, under pool_mutex */
-    struct http_request *free_next;
+    /* What stays when the object is used again: */
     struct http_server *server;
-    struct http_connection *connection;
-    struct MHD_Connection *mhd;
-    struct http_lane *lane;         /* its network thread */
-    struct http_request *lane_next; /* answered, not resumed yet */
-    int state;                      /* atomic: enum http_state */
-    int holders; /* atomic; counts only once ABANDONED: network thread and replier */
-    /* Network thread: */
-    bool begun;      /* its head was complete: it is counted */
-    bool read_whole; /* the handler was or will be called: the next call of MHD picks the answer up
-                      */
-    bool active;     /* it is in server->active */
-    bool close;      /* no further request on this connection */
-    int refusal;     /* not 0: read the body, keep nothing, then answer this code */
-    size_t charged;  /* in server->inflight */
-    bool waits;      /* for room; whoever resumes it has it until then */
-    struct http_request *room_next; /* under room_mutex, with room_until_us */
-    int64_t room_until_us;
-    size_t body_max;
-    /* The head, borrowed from MHD's memory until the answer is queued. */
-    const char *uri;
-    size_t uri_bytes; /* as it was received */
-    bool uri_broken;
-    struct str method, path;
-    struct http_field fields[HTTP_HEAD_FIELDS];
-    unsigned fields_count;
-    bool chunked;
-    uint64_t body_length; /* of Content-Length; 0 when absent */
-    struct buf body;
+    struct http_loop *loop;
+    struct http_request *free_next;
     struct arena arena;
-    struct http_extra *extras; /* in the arena */
-    http_tell *tell;           /* or NULL; called before the answer is handed over */
+    struct buf raw; /* the head, and what came with it */
+    struct buf body;
+    struct buf out; /* the answer: room for the beginning of its head, the rest of that, the body */
+    /* The loop's: */
+    struct http_connection *connection;
+    int state;         /* atomic: enum http_state */
+    bool begun;        /* its head was complete: it is counted */
+    bool close;        /* no further request on this connection */
+    bool linger;       /* and the peer may still send: it must not see a reset */
+    bool hurry;        /* PHASE_HURRY instead of PHASE_BODY */
+    int refusal;       /* not 0: read the body, keep nothing, then answer this code */
+    size_t raw_used;   /* of raw: the head, then what the body took */
+    size_t path_bytes; /* decoded, in place */
+    size_t body_max;
+    uint64_t body_read; /* of the Content-Length */
+    struct http_chunks chunks;
+    size_t charged; /* in server->inflight */
+    bool in_line;   /* it waits for room; with its neighbours under room_mutex */
+    struct http_request *room_prev, *room_next;
+    /* The handler's and the replier's: */
+    struct http_watch *watch; /* under server->mutex */
+    http_tell *tell;          /* or NULL; called before the answer is handed over */
     void *tell_ctx;
-    /* The answer, from the replier to the network thread. */
-    struct MHD_Response *response;
-    const struct http_fixed *fixed; /* or this one */
+    struct http_extra *extras; /* in the arena */
     int code;
+    const char *fixed_type; /* with fixed_body, of http_reply_fixed: written by the loop */
+    struct str fixed_body;
+    size_t out_head; /* where the body begins in `out` */
+    size_t out_sent; /* all before it is sent */
+    struct http_request *mail_next;
+    struct http_head head; /* cleared by itself: most of its fields need not be */
 };
 
 struct http_job {
@@ -157,124 +131,151 @@ struct http_pool {
     pthread_t *threads;
 };
 
-struct http_linger {
-    int fd;
-    int64_t until_us;
+struct http_list {
+    struct http_connection *first, *last;
+    int64_t limit_us;
+};
+
+/* Counted by one thread, read by any. */
+struct http_counts {
+    uint64_t requests, refused, swept, by_class[6];
+    int64_t unfinished; /* requests whose head was read and whose answer is not sent */
+};
+
+struct http_loop {
+    struct http_server *server;
+    int poller;
+    int wake; /* an eventfd that is never read: each write is told */
+    pthread_t thread;
+    bool started;
+    bool deaf; /* it does not listen until deaf_until_us: too many connections, or no descriptor */
+    int64_t deaf_until_us;
+    int64_t now_us; /* of this turn */
+    struct http_list phases[HTTP_PHASES];
+    struct http_connection *again;
+    struct http_request *requests_free;
+    unsigned requests_free_count;
+    int64_t date_s; /* of `date`: "Date: …\r\n" */
+    unsigned date_bytes;
+    char date[96];
+    struct epoll_event events[256];
+    char piece[16 << 10]; /* of a chunked body as it came, or of what is dropped */
+    struct http_counts counts;
+    /* From other threads, atomic: */
+    struct http_request *mail __attribute__((aligned(64))); /* stacks that are only taken whole */
+    struct http_connection *arrived;
+    bool asleep;
+    int posting; /* threads between laying mail down and waking: the loop must not end */
+    unsigned connections;
 };
 
 struct http_server {
     struct http_options options;
-    struct MHD_Daemon *daemon;
     int listen_fd;
     int port;
     unsigned connections_max;
     struct address_range trusted[HTTP_TRUSTED_MAX];
     size_t trusted_count;
-    bool stopping;  /* atomic: no new requests */
-    bool closing;   /* atomic: no new suspensions survive */
-    int active;     /* atomic: requests that are or may be suspended: waiting for room, or between
-                       "handler is called" and "answer picked up" */
-    int unfinished; /* atomic: requests whose head was read and whose answer is not sent */
-    uint64_t inflight; /* atomic: bytes of bodies let in, of requests not yet answered */
-    uint64_t requests, refused, swept;
-    uint64_t by_class[6];
+    bool stopping;        /* atomic: no new requests */
+    bool closing;         /* atomic: whoever is handed over now is refused */
+    bool ending;          /* atomic: the loops end */
+    unsigned connections; /* atomic */
+    struct http_loop *loops[HTTP_LOOPS];
+    int loops_count;
 
-    pthread_mutex_t mutex; /* connections, peers, lingering, watches */
-    struct http_connection *connections;
-    uint64_t connections_count;
+    pthread_mutex_t mutex; /* peers, watches */
     struct map peers;
     struct hash_key peers_key;
-    struct http_linger lingering[HTTP_LINGER_SLOTS];
-    unsigned lingering_count;
     struct http_watch *watches;
 
-    pthread_mutex_t room_mutex; /* who waits for room: http_room.c */
+    uint64_t inflight;          /* atomic: bytes of bodies let in, of requests not yet answered */
+    pthread_mutex_t room_mutex; /* the line of http_room.c */
     struct http_request *room_first, *room_last;
-    uint64_t room_bytes; /* atomic; changed under the mutex */
+    uint64_t room_bytes; /* atomic: of the bodies in the line */
     bool room_closed;
 
-    pthread_mutex_t pool_mutex; /* request objects */
-    struct http_request *requests_all, *requests_free;
-    struct http_lane *lanes;
-    struct http_fixed fixed[HTTP_FIXED]; /* added to under pool_mutex, read without */
-    unsigned fixed_count;                /* atomic */
-
-    pthread_t sweeper;
-    int sweeper_wake;  /* eventfd */
-    bool sweeper_stop; /* atomic */
     struct http_pool work, long_work;
 };
 
-/* http_head.c. The request line was read: keep what its target was before MHD decodes it in place.
- */
-void http_head_uri(struct http_request *request, const char *uri);
-/* 0, or the code to refuse with; *ret_why says why. Fills method, fields, chunked, body_length. */
-int http_head_check(struct http_request *request, const char *method, const char *version,
-                    size_t head_bytes, const char **ret_why);
-/* Decodes %XX in place, leaves what is not one, and %00 as U+FFFD; returns the new length. */
-size_t http_unescape(char *text);
+/* By the loop alone, seen by any. */
+#define HTTP_COUNT(field, by) __atomic_store_n(&(field), (field) + (by), __ATOMIC_RELAXED)
 
-/* http.c. The sweeper shall find that this body has little time left. */
-void http_hurry(struct http_request *request);
+/* http_loop.c. All are made, and stand in the server, before the first one runs. */
+MUST_USE enum status http_loop_make(struct http_server *server, struct err *err);
+MUST_USE enum status http_loop_start(struct http_loop *loop, struct err *err);
+void http_loop_wake(struct http_loop *loop);
+/* Any thread: the loop takes the request up again, answered or let in. */
+void http_loop_post(struct http_request *request);
+/* After all of them have ended. */
+void http_loop_free(struct http_loop *loop);
+/* Into a list, at its end, with its time from now. */
+void http_phase_enter(struct http_connection *connection, enum http_phase phase);
+
+/* http_connection.c: bytes in and out. */
+struct http_connection *http_connection_open(struct http_loop *loop, int fd,
+                                             const struct sockaddr *address);
+void http_connection_close(struct http_connection *connection);
+/* Read as long as something is there and a request may be read. */
+void http_connection_read(struct http_connection *connection);
+/* Send what is left of the answer; when all is sent the next request may be read. */
+void http_connection_send(struct http_connection *connection);
+/* It lingers. */
+void http_connection_drop_input(struct http_connection *connection);
+
+/* http_peer.c. Count the connection's request; false when its address has too many unfinished. */
+void http_peer_enter(struct http_connection *connection);
+void http_peer_leave(struct http_connection *connection);
+bool http_peer_count(struct http_connection *connection);
+void http_peer_uncount(struct http_connection *connection);
+
+/* http_serve.c: what happens to a request, by the loop. */
+void http_serve_begin(struct http_request *request);
+/* So many more bytes of a body of known length were read, into `body` unless it is refused. */
+void http_serve_body(struct http_request *request, size_t n);
+void http_serve_chunks(struct http_request *request, struct str bytes);
+/* Out of the line, with or without room. */
+void http_serve_admitted(struct http_request *request);
+/* The replier is done. */
+void http_serve_answered(struct http_request *request);
+/* http_stop: false when it is answered, and its mail is on the way. */
+bool http_serve_abandon(struct http_request *request);
 
 /* http_request.c */
-struct http_request *http_request_take(struct http_server *server);
+struct http_request *http_request_take(struct http_connection *connection);
 void http_request_give(struct http_request *request);
-/* One of the two holders of an abandoned request lets go. */
-void http_request_drop(struct http_request *request);
-void http_requests_free(struct http_server *server);
-struct MHD_Response *http_response_make(const char *type, struct str body);
-struct MHD_Response *http_problem(int code, const char *detail, const char *hint, bool retry);
+void http_request_free(struct http_request *request);
+struct str http_request_field(const struct http_request *request, unsigned i, struct str *ret_name);
 
-/* http_lane.c: between MHD and the kernel, one for each network thread. A new connection enters
- * before MHD watches it, and leaves before MHD closes it; both on its thread. */
-void http_lane_enter(struct http_server *server, int fd);
-void http_lane_leave(int fd);
-struct http_lane *http_lane_here(void);
-/* Any thread: a suspended request has its answer and shall be resumed. It may be gone afterwards.
- */
-void http_lane_answer(struct http_lane *lane, struct http_request *request);
-void http_lanes_free(struct http_server *server);
+/* http_answer.c: all but the beginning of the head; then that, by the loop. */
+void http_answer_write(struct http_request *request, const char *type, struct str body);
+void http_answer_problem(struct http_request *request, int code, const char *detail,
+                         const char *hint, bool retry);
+void http_answer_begin(struct http_request *request);
 
-/* http_sweep.c: connections as they come and go, addresses, the sweeper. */
-MUST_USE enum status http_sweeper_start(struct http_server *server, struct err *err);
-void http_sweeper_stop(struct http_server *server);
-struct http_connection *http_connection_open(struct http_server *server, int fd,
-                                             const struct sockaddr *address);
-void http_connection_close(struct http_server *server, struct http_connection *connection);
-/* Sleeping, it wakes and looks again. */
-void http_sweeper_nudge(struct http_server *server);
-/* Count the connection's request; false when its address has too many unfinished ones. */
-bool http_connection_count(struct http_connection *connection);
-void http_connection_uncount(struct http_connection *connection);
-
-/* http_watch.c: the sweeper sleeps on these descriptors too; under the mutex. */
-struct pollfd;
-unsigned http_watch_fds(const struct http_server *server, struct pollfd *ret_fds);
-void http_watch_look(struct http_server *server);
-/* The server has waited long enough: every watched job is told. */
+/* http_watch.c: the client has left; the server has waited long enough. */
+void http_watch_left(struct http_connection *connection);
 void http_watch_stop(struct http_server *server);
 
 /* http_client_address.c */
 bool http_is_trusted(const struct http_server *server, const struct address *address);
 
-/* http_room.c. When the head is good: ROOM_WAIT has suspended the request, and whoever makes room
- * resumes it, with `refusal` set if its time was up. */
+/* http_room.c. When the head is good; ROOM_WAIT: it stands in the line, and comes back as mail. */
 enum http_room { ROOM_IN, ROOM_WAIT, ROOM_NONE };
 enum http_room http_room_ask(struct http_request *request);
 /* The body is larger than was thought; false = there is no room for it. */
 bool http_room_add(struct http_request *request, size_t bytes);
 /* So much of it is in flight from now on (0: nothing): the next ones are let in. */
 void http_room_set(struct http_request *request, size_t bytes);
-/* Refuse those whose time is up; gives the next moment that somebody's is. */
-int64_t http_room_expire(struct http_server *server, int64_t now);
+/* Its time is up; false when somebody has let it in just now. */
+bool http_room_leave(struct http_request *request);
 /* Refuse all that wait, and let nobody wait any more. */
 void http_room_close(struct http_server *server);
 
 /* http_work.c */
 MUST_USE enum status http_pool_start(struct http_pool *pool, int threads, unsigned queue_max,
                                      struct err *err);
-/* Jobs that run are waited for; jobs that wait are answered 503. */
+/* Jobs that run are waited for; jobs that wait are answered 503, and so is who comes later. */
 void http_pool_stop(struct http_pool *pool);
+void http_pool_free(struct http_pool *pool);
 
 #endif

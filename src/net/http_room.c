@@ -6,9 +6,9 @@
  * journal busy where one sent away rests a second. As many bytes may wait as are let in, for
  * HTTP_ROOM_US; the rest is answered 503.
  *
- * A waiting request is suspended before it stands in the line, and leaves the line before it is
- * resumed, both under room_mutex: so it is resumed once, and always after it was suspended. Until
- * then it belongs to whoever takes it out. The line is first come, first served. */
+ * The line is one for all loops, first come, first served. Whoever makes room takes the first out
+ * and posts it to its loop; a loop whose time for one is over takes it out itself. Both under
+ * room_mutex, so that a request leaves the line once. */
 #include "net/http_int.h"
 
 #include "base/check.h"
@@ -37,29 +37,37 @@ bool http_room_add(struct http_request *request, size_t bytes)
 static bool let_in(struct http_request *request)
 {
     uint64_t others = __atomic_load_n(&request->server->inflight, __ATOMIC_SEQ_CST);
-    size_t length = (size_t)request->body_length;
+    size_t length = (size_t)request->head.body_length;
     if (!fits(request->server, others, length))
         return false;
     (void)http_room_add(request, length < RESERVE_BYTES ? length : RESERVE_BYTES);
     return true;
 }
 
-/* Under the mutex: the first of the line. */
-static struct http_request *line_take(struct http_server *server)
+/* Under the mutex. */
+static void line_remove(struct http_request *request)
 {
-    struct http_request *first = server->room_first;
-    server->room_first = first->room_next;
-    if (server->room_first == NULL)
-        server->room_last = NULL;
-    __atomic_sub_fetch(&server->room_bytes, first->body_length, __ATOMIC_SEQ_CST);
-    return first;
+    struct http_server *server = request->server;
+    if (request->room_prev != NULL)
+        request->room_prev->room_next = request->room_next;
+    else
+        server->room_first = request->room_next;
+    if (request->room_next != NULL)
+        request->room_next->room_prev = request->room_prev;
+    else
+        server->room_last = request->room_prev;
+    request->in_line = false;
+    __atomic_sub_fetch(&server->room_bytes, request->head.body_length, __ATOMIC_SEQ_CST);
 }
 
 static void line_move(struct http_server *server)
 {
     pthread_mutex_lock(&server->room_mutex);
-    while (server->room_first != NULL && let_in(server->room_first))
-        MHD_resume_connection(line_take(server)->mhd);
+    while (server->room_first != NULL && let_in(server->room_first)) {
+        struct http_request *first = server->room_first;
+        line_remove(first);
+        http_loop_post(first);
+    }
     pthread_mutex_unlock(&server->room_mutex);
 }
 
@@ -78,34 +86,29 @@ void http_room_set(struct http_request *request, size_t bytes)
 static bool line_stand(struct http_request *request)
 {
     struct http_server *server = request->server;
-    bool stands = false, first = false;
+    bool stands = false;
 
     pthread_mutex_lock(&server->room_mutex);
-    uint64_t bytes = server->room_bytes + request->body_length;
+    uint64_t bytes = server->room_bytes + request->head.body_length;
     if (!server->room_closed && bytes <= server->options.inflight_max) {
-        stands = request->waits = request->active = true;
-        __atomic_add_fetch(&server->active, 1, __ATOMIC_SEQ_CST);
-        request->room_until_us = monotonic_us() + server->options.room_us_max;
+        stands = request->in_line = true;
         request->room_next = NULL;
-        MHD_suspend_connection(request->mhd);
-        first = server->room_first == NULL;
-        if (first)
-            server->room_first = request;
-        else
+        request->room_prev = server->room_last;
+        if (server->room_last != NULL)
             server->room_last->room_next = request;
+        else
+            server->room_first = request;
         server->room_last = request;
         __atomic_store_n(&server->room_bytes, bytes, __ATOMIC_SEQ_CST);
     }
     pthread_mutex_unlock(&server->room_mutex);
-    if (first)
-        http_sweeper_nudge(server);
     return stands;
 }
 
 enum http_room http_room_ask(struct http_request *request)
 {
     struct http_server *server = request->server;
-    if (request->body_length == 0)
+    if (request->head.body_length == 0)
         return ROOM_IN; /* chunked ones are counted as they come */
     /* Nobody overtakes the line. */
     if (__atomic_load_n(&server->room_bytes, __ATOMIC_SEQ_CST) == 0 && let_in(request))
@@ -116,25 +119,26 @@ enum http_room http_room_ask(struct http_request *request)
     return ROOM_WAIT;
 }
 
-int64_t http_room_expire(struct http_server *server, int64_t now)
+bool http_room_leave(struct http_request *request)
 {
+    struct http_server *server = request->server;
     pthread_mutex_lock(&server->room_mutex);
-    while (server->room_first != NULL && server->room_first->room_until_us <= now) {
-        struct http_request *late = line_take(server);
-        late->refusal = 503;
-        if (late->body_length > HTTP_DROP_BYTES)
-            http_hurry(late);
-        MHD_resume_connection(late->mhd);
-    }
-    int64_t next = server->room_first != NULL ? server->room_first->room_until_us : INT64_MAX;
+    bool stood = request->in_line;
+    if (stood)
+        line_remove(request);
     pthread_mutex_unlock(&server->room_mutex);
-    return next;
+    return stood;
 }
 
 void http_room_close(struct http_server *server)
 {
     pthread_mutex_lock(&server->room_mutex);
     server->room_closed = true;
+    while (server->room_first != NULL) {
+        struct http_request *first = server->room_first;
+        line_remove(first);
+        first->refusal = 503;
+        http_loop_post(first);
+    }
     pthread_mutex_unlock(&server->room_mutex);
-    (void)http_room_expire(server, INT64_MAX);
 }

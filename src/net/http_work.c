@@ -47,6 +47,7 @@ enum status http_pool_start(struct http_pool *pool, int threads, unsigned queue_
         int failed = pthread_create(&pool->threads[i], NULL, worker_main, pool);
         if (failed != 0) {
             http_pool_stop(pool);
+            http_pool_free(pool);
             return err_set(err, ST_IO, "could not start a worker thread: %s", strerror(failed));
         }
         pool->threads_count++;
@@ -69,6 +70,10 @@ void http_pool_stop(struct http_pool *pool)
         http_reply_error(pool->queue[pool->head].request, &stopped);
         pool->head = (pool->head + 1) % HTTP_WORK_QUEUE;
     }
+}
+
+void http_pool_free(struct http_pool *pool)
+{
     free(pool->threads);
     pthread_cond_destroy(&pool->wake);
     pthread_mutex_destroy(&pool->mutex);

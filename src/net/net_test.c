@@ -61,6 +61,15 @@ static void reply_facts(struct http_request *request)
     buf_done(&text);
 }
 
+static void reply_large(struct http_request *request)
+{
+    char *text = malloc(LARGE_BYTES);
+    for (size_t i = 0; i < LARGE_BYTES; i++)
+        text[i] = large_byte(i);
+    http_reply(request, 200, "text/plain", (struct str){text, LARGE_BYTES});
+    free(text);
+}
+
 static void job_echo(void *ctx, struct http_request *request)
 {
     (void)ctx;
@@ -174,6 +183,8 @@ static void handle(void *ctx, struct http_request *request)
         handle_work(bench, request, job_gate);
     } else if (str_is(path, "/hold")) {
         handle_hold(bench, request);
+    } else if (str_is(path, "/large")) {
+        reply_large(request);
     } else if (str_is(path, "/block")) {
         sem_wait(&bench->gate); /* on the network thread, as no real handler may */
         reply_echo(request);
@@ -251,7 +262,7 @@ void bench_wait_held(struct bench *bench, unsigned count)
     }
 }
 
-int dial(const struct bench *bench, const char *source)
+static int dial_as(const struct bench *bench, const char *source, int window)
 {
     struct sockaddr_in here = {.sin_family = AF_INET};
     struct sockaddr_in there = {.sin_family = AF_INET,
@@ -259,12 +270,24 @@ int dial(const struct bench *bench, const char *source)
                                 .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
+    if (window > 0)
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &window, sizeof window), 0);
     if (source != NULL) {
         assert_int_equal(inet_pton(AF_INET, source, &here.sin_addr), 1);
         assert_int_equal(bind(fd, (struct sockaddr *)&here, sizeof here), 0);
     }
     assert_int_equal(connect(fd, (struct sockaddr *)&there, sizeof there), 0);
     return fd;
+}
+
+int dial(const struct bench *bench, const char *source)
+{
+    return dial_as(bench, source, 0);
+}
+
+int dial_with_window(const struct bench *bench, int bytes)
+{
+    return dial_as(bench, NULL, bytes);
 }
 
 void say(int fd, struct str bytes)
@@ -608,6 +631,7 @@ int main(void)
         cmocka_unit_test(test_client_against_server),
     };
     int failed = cmocka_run_group_tests_name("net", tests, NULL, NULL);
+    failed += net_parse_tests();
     failed += net_http_tests();
     failed += net_attack_tests();
     return failed;

@@ -17,11 +17,19 @@
 
 #define WAIT_MS 10000
 #define BODY_LIMIT ((size_t)1 << 20)
+#define LARGE_BYTES ((size_t)12 << 20) /* more than the kernel keeps for one connection */
+
+/* Of the body of /large. */
+static inline char large_byte(size_t at)
+{
+    return (char)('a' + (at ^ at >> 9) % 23);
+}
 
 /* Routes: /echo answers the body, /later the same from another thread, /early the same before the
  * handler returns but from another thread, /work by http_work, /watch by http_work_long until the
  * gate opens or the watch is over, /hold is kept until bench_release,
- * /block stops the network thread until the gate opens, /busy an error, /facts what it sees. */
+ * /large answers LARGE_BYTES, /block stops the network thread until the gate opens, /busy an error,
+ * /facts what it sees. */
 struct bench {
     struct http_server *server;
     int calls, smuggled; /* atomic */
@@ -44,6 +52,8 @@ unsigned bench_release(struct bench *bench);
 void bench_wait_held(struct bench *bench, unsigned count);
 
 int dial(const struct bench *bench, const char *source);
+/* It takes few bytes before they are read. */
+int dial_with_window(const struct bench *bench, int bytes);
 void say(int fd, struct str bytes);
 /* One answer: its code; head and body in `ret_text` (terminated). 0 = closed before a whole one. */
 int hear(int fd, char *ret_text, size_t size);
@@ -51,6 +61,7 @@ int hear(int fd, char *ret_text, size_t size);
 bool hear_end(int fd, char *ret_text, size_t size);
 int64_t test_now_ms(void);
 
+int net_parse_tests(void);
 int net_http_tests(void);
 int net_attack_tests(void);
 #endif

@@ -2,12 +2,12 @@
  * picture.
  *
  * One thread gathers synced records into a batch, runs it through the table of steps, and at the
- * batch's end commits the warehouse and flushes the state when they are due. The order is what
+ * batch's end commits the warehouse and notes the state when they are due. The order is what
  * makes a crash harmless:
  *
  *   1. steps fold a whole batch in memory (state) and into the warehouse's pending rows;
  *   2. the warehouse commits rows and position P together;
- *   3. the state is frozen at P only after 2, and written with P in one transaction.
+ *   3. the state is noted at P only after 2, objects and P in one chunk.
  *
  * So state position <= warehouse position <= journal end, always. A restart folds again from the
  * state's position; the warehouse takes only rows at or after its own. Invariants, checked: a batch
@@ -195,9 +195,9 @@ bool pipeline_is_stopping(struct pipeline *pipeline)
 /* How long the next fill may wait: until the commit or the flush that is due. */
 static int64_t wait_us(struct pipeline *pipeline)
 {
-    int64_t until = pipeline->commit_due_us != 0 && pipeline->commit_due_us < pipeline->flush_due_us
+    int64_t until = pipeline->commit_due_us != 0 && pipeline->commit_due_us < pipeline->note_due_us
                         ? pipeline->commit_due_us
-                        : pipeline->flush_due_us;
+                        : pipeline->note_due_us;
     int64_t left = until - monotonic_us();
     return left < 0 ? 0 : left;
 }
@@ -219,12 +219,12 @@ static void *fold_main(void *ctx)
             commit_at_month_end(pipeline, batch);
             batch_run(pipeline, batch);
             commit_if_due(pipeline, false);
-            pipeline_flush_if_due(pipeline);
+            pipeline_note_if_due(pipeline);
             pipeline_waiters_serve(pipeline);
             continue;
         }
         commit_if_due(pipeline, false);
-        pipeline_flush_if_due(pipeline);
+        pipeline_note_if_due(pipeline);
         pipeline_waiters_serve(pipeline);
         struct err err;
         bool any = false;
@@ -292,9 +292,9 @@ enum status pipeline_start(struct pipeline *pipeline, struct warehouse *warehous
     pipeline->warehouse = warehouse;
     pipeline->stats.warehouse_position = warehouse_position(warehouse);
     pipeline->started = true;
-    pipeline->flush_due_us = monotonic_us() + FLUSH_US;
+    pipeline->note_due_us = monotonic_us() + NOTE_US;
     CHECK(pthread_create(&pipeline->fold_thread, NULL, fold_main, pipeline) == 0);
-    CHECK(pthread_create(&pipeline->flush_thread, NULL, pipeline_flush_main, pipeline) == 0);
+    CHECK(pthread_create(&pipeline->merge_thread, NULL, pipeline_merge_main, pipeline) == 0);
     return ST_OK;
 }
 
@@ -313,7 +313,7 @@ void pipeline_close(struct pipeline *pipeline)
         pthread_mutex_unlock(&pipeline->mutex);
         log_wake(pipeline->options.log);
         pthread_join(pipeline->fold_thread, NULL);
-        pthread_join(pipeline->flush_thread, NULL);
+        pthread_join(pipeline->merge_thread, NULL);
     }
     pipeline_waiters_end(pipeline);
     log_reader_close(pipeline->reader);

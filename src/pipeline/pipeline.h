@@ -34,6 +34,8 @@ struct pipeline_options {
                              * choose a snapshot whose rows are there */
     const char *data;       /* DATA: state.db, dedup/, snapshot/ */
     size_t cache_bytes;
+    uint64_t note_bytes; /* of journal until the state is noted, of notes until they are merged; at
+                            most, and 0 = 24 MB and 64 MB */
     bool bug_cursor_before_effect, bug_dedup_off_by_one; /* HEZOU_BUG */
 };
 
@@ -41,7 +43,7 @@ struct pipeline_options {
  * index. The warehouse can be opened meanwhile, if there is a state.db. */
 MUST_USE enum status pipeline_open(const struct pipeline_options *options,
                                    struct pipeline **ret_pipeline, struct err *err);
-/* Start the folding and flushing threads. ST_CORRUPT when state, warehouse and journal do not fit.
+/* Start the folding and merging threads. ST_CORRUPT when state, warehouse and journal do not fit.
  */
 MUST_USE enum status pipeline_start(struct pipeline *pipeline, struct warehouse *warehouse,
                                     struct err *err);

@@ -10,10 +10,16 @@
 #define BATCH_BYTES_MAX ((size_t)4 << 20)
 #define COMMIT_ROWS 10000 /* DESIGN §2: the warehouse commits each 200 ms or 10,000 rows */
 #define COMMIT_US (200 * US_PER_MS)
-#define FLUSH_BYTES                                                                                \
-    (UINT64_C(64) << 20) /* DESIGN §3: state.db is at most 10 s or 64 MB of journal behind */
-#define FLUSH_US (10 * US_PER_S)
-#define RETRY_US (200 * US_PER_MS) /* a full disk: try again */
+#define NOTE_BYTES (UINT64_C(24) << 20) /* the state is at most 10 s or 24 MB of journal behind */
+#define NOTE_US (10 * US_PER_S)
+#define MERGE_BYTES (UINT64_C(64) << 20)   /* of notes: half a second's reading at a start */
+#define MERGE_WAIT_BYTES (4 * MERGE_BYTES) /* then folding waits for the merge */
+#define RETRY_US (200 * US_PER_MS)         /* a full disk: try again */
+
+static inline uint64_t at_most(uint64_t bound, uint64_t bytes)
+{
+    return bound != 0 && bound < bytes ? bound : bytes;
+}
 
 /* One journal record on its way through the steps. */
 struct item {
@@ -55,20 +61,21 @@ struct pipeline {
     uint64_t replay_end; /* the journal's end at this start */
     uint64_t rows_since_commit;
     int64_t commit_due_us; /* monotonic; 0 = nothing to commit */
-    int64_t flush_due_us;
+    int64_t note_due_us;
 
     /* Guarded by `mutex`. */
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    pthread_t fold_thread, flush_thread;
+    pthread_t fold_thread, merge_thread;
     bool started, stopping;
-    bool closing;       /* the last flush: a full disk is not waited out */
-    bool stalled;       /* a full disk holds up a commit or a flush */
-    bool flush_wanted;  /* by pipeline_flush */
-    bool flush_running; /* frozen, being written */
-    uint64_t frozen_position;
-    int64_t snapshot_us; /* domain time of the newest snapshot; the flush thread's */
-    uint64_t flushes;    /* finished */
+    bool closing;      /* the last flush: a full disk is not waited out */
+    bool stalled;      /* a full disk holds up a commit or a flush */
+    bool flush_wanted; /* by pipeline_flush */
+    bool merge_running;
+    uint64_t sealed_position; /* of the merge that runs */
+    uint64_t merged_position; /* of state.db itself; 0 before the first merge */
+    int64_t snapshot_us;      /* domain time of the newest snapshot */
+    uint64_t merges;          /* finished */
     struct pipeline_waiter *waiters;
     size_t waiters_count;
     struct pipeline_stats stats;
@@ -92,11 +99,11 @@ bool pipeline_is_stopping(struct pipeline *pipeline);
 /* Wait on `changed`; true when the pipeline is stopping. Any thread. */
 bool pipeline_pause(struct pipeline *pipeline, int64_t us);
 
-/* pipeline_state.c: opening, flushing, snapshots. */
+/* pipeline_state.c: opening, notes, merges, snapshots. */
 MUST_USE enum status pipeline_state_open(struct pipeline *pipeline, struct err *err);
-/* At a batch's end: freeze and hand to the flush thread when one is due. */
-void pipeline_flush_if_due(struct pipeline *pipeline);
-void *pipeline_flush_main(void *ctx);
+/* At a batch's end: note the state when it is due, and let it be merged when that is. */
+void pipeline_note_if_due(struct pipeline *pipeline);
+void *pipeline_merge_main(void *ctx);
 
 /* pipeline_wait.c: who waits for a position. */
 void pipeline_waiters_serve(struct pipeline *pipeline);

@@ -1,12 +1,13 @@
-/* pipeline_state.c - the state's life: opening, flushing behind the loop, snapshots, the journal's
- * retention.
+/* pipeline_state.c - the state's life: opening, notes, merges behind the loop, snapshots, the
+ * journal's retention.
  *
- * A flush freezes everything dirty at one position, at a batch's end and after the warehouse has
- * committed it; a thread of its own writes it while folding goes on. With the objects travel the
- * position, the deduplication's lengths and the visitors of erases that are not finished: a restart
- * stands exactly there.
+ * A note writes what changed at one position, at a batch's end and after the warehouse has
+ * committed it. With the objects travel the position, the deduplication's lengths and the visitors
+ * of erases that are not finished: a restart stands exactly there. Many notes are merged into
+ * state.db by a thread of its own while folding goes on. A flush is both, to the end: what was
+ * folded before it is in state.db, and its notes are gone.
  *
- * Once a day a flush is followed by a snapshot. The journal is cut only up to what the newest
+ * Once a day a merge is followed by a snapshot. The journal is cut only up to what the newest
  * snapshot covers, because a rebuild is newest snapshot + journal. */
 #include "pipeline/pipeline_int.h"
 
@@ -149,7 +150,7 @@ enum status pipeline_snapshots_remake(struct pipeline *pipeline, struct err *err
     }
     HOOK("erase_snapshots_gone");
     pthread_mutex_lock(&pipeline->mutex);
-    uint64_t position = pipeline->stats.state_position;
+    uint64_t position = pipeline->merged_position; /* the erase has waited for a flush */
     pthread_mutex_unlock(&pipeline->mutex);
     return status == ST_OK && count > 0 ? snapshot_make(pipeline, position, err) : status;
 }
@@ -178,7 +179,8 @@ enum status pipeline_state_open(struct pipeline *pipeline, struct err *err)
     char path[PATH_MAX_BYTES], dedup[PATH_MAX_BYTES];
     snprintf(path, sizeof path, "%s/state.db", options->data);
     snprintf(dedup, sizeof dedup, "%s/dedup", options->data);
-    struct state_options state_options = {.path = path, .cache_bytes = options->cache_bytes};
+    struct state_options state_options = {
+        .path = path, .cache_bytes = options->cache_bytes, .disk = options->disk};
 
     enum status status = snapshot_restore(pipeline, path, err);
     if (status == ST_OK)
@@ -212,65 +214,106 @@ enum status pipeline_state_open(struct pipeline *pipeline, struct err *err)
     return status;
 }
 
-/* --- flushing --------------------------------------------------------------------------------- */
+/* --- notes ------------------------------------------------------------------------------------ */
 
-static bool flush_due(struct pipeline *pipeline)
+static bool snapshot_due(const struct pipeline *pipeline)
 {
-    pthread_mutex_lock(&pipeline->mutex);
-    bool behind = pipeline->folded_end > pipeline->stats.state_position;
-    bool due = pipeline->flush_wanted ||
-               (behind && (pipeline->folded_end - pipeline->stats.state_position >= FLUSH_BYTES ||
-                           monotonic_us() >= pipeline->flush_due_us));
-    bool running = pipeline->flush_running;
-    if (!due && !behind)
-        pipeline->flush_due_us = monotonic_us() + FLUSH_US; /* an idle state is not late */
-    pthread_mutex_unlock(&pipeline->mutex);
-    return due && !running;
+    return clock_now_us(pipeline->options.clock) - pipeline->snapshot_us >= SNAPSHOT_US;
 }
 
-void pipeline_flush_if_due(struct pipeline *pipeline)
+static bool note_due(struct pipeline *pipeline)
 {
-    if (!flush_due(pipeline))
+    pthread_mutex_lock(&pipeline->mutex);
+    uint64_t note_bytes = at_most(pipeline->options.note_bytes, NOTE_BYTES);
+    bool behind = pipeline->folded_end > pipeline->stats.state_position;
+    bool due = (pipeline->flush_wanted && !pipeline->merge_running) ||
+               (behind && (pipeline->folded_end - pipeline->stats.state_position >= note_bytes ||
+                           monotonic_us() >= pipeline->note_due_us));
+    if (!due && !behind)
+        pipeline->note_due_us = monotonic_us() + NOTE_US; /* an idle state is not late */
+    pthread_mutex_unlock(&pipeline->mutex);
+    return due;
+}
+
+static void put_values(struct pipeline *pipeline, uint64_t position, struct str lengths)
+{
+    state_lock(pipeline->state);
+    value_set_u64(pipeline->state, "position", position);
+    state_set_value(pipeline->state, "dedup", lengths);
+    value_set_u64(pipeline->state, "snapshot_us", (uint64_t)pipeline->snapshot_us);
+    state_unlock(pipeline->state);
+}
+
+static enum status note(struct pipeline *pipeline, uint64_t position, struct err *err)
+{
+    struct buf lengths;
+    buf_init(&lengths, VALUE_BYTES_MAX);
+    enum status status = clean_sync(pipeline->clean, &lengths, err);
+    if (status != ST_OK && status != ST_BUSY)
+        fatal("could not keep the message ids: %s", err->message);
+    HOOK("pipeline_flush");
+    if (status == ST_OK) {
+        put_values(pipeline, position, buf_view(&lengths));
+        status = state_note(pipeline->state, err);
+        if (status != ST_OK && status != ST_BUSY)
+            fatal("could not write the state: %s", err->message);
+    }
+    buf_done(&lengths);
+    return status;
+}
+
+/* Hand what was noted to the merging thread, when there is enough of it or somebody waits. */
+static void merge_if_due(struct pipeline *pipeline, uint64_t position)
+{
+    uint64_t bytes = state_unmerged_bytes(pipeline->state);
+    bool crowded = state_is_crowded(pipeline->state);
+    uint64_t merge_bytes = at_most(pipeline->options.note_bytes, MERGE_BYTES);
+    pthread_mutex_lock(&pipeline->mutex);
+    bool due = !pipeline->merge_running && (pipeline->flush_wanted || bytes >= merge_bytes ||
+                                            crowded || snapshot_due(pipeline));
+    if (due) {
+        state_seal(pipeline->state);
+        pipeline->sealed_position = position;
+        pipeline->merge_running = true;
+        pipeline->flush_wanted = false;
+        pthread_cond_broadcast(&pipeline->changed);
+    }
+    while (bytes >= MERGE_WAIT_BYTES && pipeline->merge_running && !pipeline->stopping &&
+           !pipeline->stalled)
+        pthread_cond_wait(&pipeline->changed, &pipeline->mutex);
+    pthread_mutex_unlock(&pipeline->mutex);
+}
+
+void pipeline_note_if_due(struct pipeline *pipeline)
+{
+    struct err err;
+    if (!note_due(pipeline))
         return;
     /* The seeded bug writes the position of rows that are not committed yet. */
     if (!pipeline->options.bug_cursor_before_effect && !pipeline_commit(pipeline))
         return;
-    struct err err;
-    struct buf lengths;
-    buf_init(&lengths, VALUE_BYTES_MAX);
-    if (clean_sync(pipeline->clean, &lengths, &err) != ST_OK) {
-        if (err.status != ST_BUSY)
-            fatal("could not keep the message ids: %s", err.message);
-        (void)pipeline_stall(pipeline); /* the loop asks again, or ends */
-        pipeline->flush_due_us = monotonic_us() + RETRY_US;
-        buf_done(&lengths);
-        return;
-    }
-    HOOK("pipeline_flush");
     uint64_t position =
         pipeline->folded_end > 0 ? pipeline->folded_end : pipeline->stats.state_position;
-    state_lock(pipeline->state);
-    value_set_u64(pipeline->state, "position", position);
-    state_set_value(pipeline->state, "dedup", buf_view(&lengths));
-    value_set_u64(pipeline->state, "snapshot_us", (uint64_t)pipeline->snapshot_us);
-    state_freeze(pipeline->state);
-    state_unlock(pipeline->state);
-    buf_done(&lengths);
-
+    if (note(pipeline, position, &err) != ST_OK) {
+        (void)pipeline_stall(pipeline); /* the loop asks again, or ends */
+        pipeline->note_due_us = monotonic_us() + RETRY_US;
+        return;
+    }
+    pipeline_unstall(pipeline);
     pthread_mutex_lock(&pipeline->mutex);
-    pipeline->frozen_position = position;
-    pipeline->flush_running = true;
-    pipeline->flush_wanted = false;
-    pipeline->flush_due_us = monotonic_us() + FLUSH_US;
-    pthread_cond_broadcast(&pipeline->changed);
+    pipeline->stats.state_position = position;
+    pipeline->note_due_us = monotonic_us() + NOTE_US;
     pthread_mutex_unlock(&pipeline->mutex);
+    merge_if_due(pipeline, position);
 }
 
-/* Write what is frozen, waiting out a full disk. False when stopping before it was written. */
-static bool flush_write(struct pipeline *pipeline)
+/* --- merges ----------------------------------------------------------------------------------- */
+
+/* Waits out a full disk. False when stopping before it was written: the delta has it. */
+static bool merge_write(struct pipeline *pipeline)
 {
     struct err err;
-    while (state_flush(pipeline->state, &err) != ST_OK) {
+    while (state_merge(pipeline->state, &err) != ST_OK) {
         if (err.status != ST_BUSY)
             fatal("could not write state.db: %s", err.message);
         if (pipeline_stall(pipeline))
@@ -281,41 +324,40 @@ static bool flush_write(struct pipeline *pipeline)
 }
 
 /* Behind the threads that answer somebody; holds no lock. */
-static void flush_after(void *ctx)
+static void merge_after(void *ctx)
 {
     struct pipeline *pipeline = ctx;
-    uint64_t position = pipeline->frozen_position; /* stands still until flush_running is false */
+    uint64_t position = pipeline->sealed_position; /* stands still while merge_running is true */
     struct err err;
     if (state_checkpoint(pipeline->state, false, &err) != ST_OK && err.status != ST_BUSY)
         fatal("could not checkpoint state.db: %s", err.message);
-    int64_t now_us = clock_now_us(pipeline->options.clock);
-    if (now_us - pipeline->snapshot_us < SNAPSHOT_US)
+    if (!snapshot_due(pipeline))
         return;
+    int64_t now_us = clock_now_us(pipeline->options.clock);
     if (snapshot_make(pipeline, position, &err) == ST_OK)
         pipeline->snapshot_us = now_us;
     else
         fprintf(stderr, "hezou: no snapshot today: %s\n", err.message);
 }
 
-void *pipeline_flush_main(void *ctx)
+void *pipeline_merge_main(void *ctx)
 {
     struct pipeline *pipeline = ctx;
     for (;;) {
         pthread_mutex_lock(&pipeline->mutex);
-        while (!pipeline->flush_running && !pipeline->stopping)
+        while (!pipeline->merge_running && !pipeline->stopping)
             pthread_cond_wait(&pipeline->changed, &pipeline->mutex);
-        bool work = pipeline->flush_running;
-        uint64_t position = pipeline->frozen_position;
+        bool work = pipeline->merge_running;
         pthread_mutex_unlock(&pipeline->mutex);
-        if (!work || !flush_write(pipeline))
+        if (!work || !merge_write(pipeline))
             return NULL;
         pthread_mutex_lock(&pipeline->mutex);
-        pipeline->stats.state_position = position;
+        pipeline->merged_position = pipeline->sealed_position;
         pthread_mutex_unlock(&pipeline->mutex);
-        thread_background_run(flush_after, pipeline);
+        thread_background_run(merge_after, pipeline);
         pthread_mutex_lock(&pipeline->mutex);
-        pipeline->flush_running = false;
-        pipeline->flushes++;
+        pipeline->merge_running = false;
+        pipeline->merges++;
         pthread_cond_broadcast(&pipeline->changed);
         pthread_mutex_unlock(&pipeline->mutex);
         log_wake(pipeline->options.log); /* a flush that was wanted meanwhile can begin */
@@ -331,17 +373,17 @@ static bool hopeless(const struct pipeline *pipeline)
 enum status pipeline_flush(struct pipeline *pipeline, struct err *err)
 {
     pthread_mutex_lock(&pipeline->mutex);
-    /* The flush in hand was frozen before this call: the one after it is ours. */
-    while (pipeline->flush_running && !hopeless(pipeline))
+    /* The merge in hand was sealed before this call: the one after it is ours. */
+    while (pipeline->merge_running && !hopeless(pipeline))
         pthread_cond_wait(&pipeline->changed, &pipeline->mutex);
-    uint64_t target = pipeline->flushes + 1;
+    uint64_t target = pipeline->merges + 1;
     pipeline->flush_wanted = true;
     pthread_mutex_unlock(&pipeline->mutex);
     log_wake(pipeline->options.log);
     pthread_mutex_lock(&pipeline->mutex);
-    while (pipeline->flushes < target && !hopeless(pipeline))
+    while (pipeline->merges < target && !hopeless(pipeline))
         pthread_cond_wait(&pipeline->changed, &pipeline->mutex);
-    bool done = pipeline->flushes >= target, stopping = pipeline->stopping;
+    bool done = pipeline->merges >= target, stopping = pipeline->stopping;
     pthread_mutex_unlock(&pipeline->mutex);
     return done ? ST_OK
                 : err_set(err, ST_BUSY, "could not write the state: %s",

@@ -71,9 +71,11 @@ static void world_done(struct world *world)
 static void world_flush(struct world *world)
 {
     struct err err;
-    state_freeze(world->state);
     state_unlock(world->state);
-    assert_int_equal(state_flush(world->state, &err), ST_OK);
+    assert_int_equal(state_note(world->state, &err), ST_OK);
+    state_seal(world->state);
+    assert_int_equal(state_merge(world->state, &err), ST_OK);
+    assert_int_equal(state_checkpoint(world->state, false, &err), ST_OK);
     state_lock(world->state);
     state_breathe(world->state);
 }

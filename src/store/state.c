@@ -5,15 +5,16 @@
  * file is written behind, and the journal is what makes that safe. state_int.h draws the life of an
  * entry.
  *
- * Invariants: what is not clean is never evicted; a miss therefore reads an object that is
- * committed, in a transaction begun after that commit (state_reader_refresh). `clean_bytes` is the
- * sum of entry_cost over entries whose flags are 0. */
+ * Invariants: what is not merged is never evicted; a miss therefore reads an object that is
+ * committed, in a transaction begun after that commit (state_reader_refresh). `bytes` is the sum of
+ * entry_cost over entries that are not CHANGED. */
 #include "store/state_int.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/rng.h"
 #include "state_migrations.h"
 #include "state_sql.h"
 
@@ -76,16 +77,24 @@ bool state_key_next(const struct state_table *table, struct hash128 *key)
 /* --- objects
  * --------------------------------------------------------------------------------------- */
 
-static void mark_dirty(struct state_table *table, struct state_entry *entry)
+static void changed_add(struct state_table *table, struct state_entry *entry)
 {
-    unsigned generation = table->state->generation;
-    struct entry_list *list = &table->dirty[generation];
+    struct entry_list *list = &table->changed;
     if (list->count == list->capacity) {
         list->capacity = list->capacity == 0 ? 1024 : list->capacity * 2;
         list->entries = mem_grow(list->entries, list->capacity * sizeof *list->entries);
     }
     list->entries[list->count++] = entry;
-    entry->flags |= flag_of(generation);
+    entry->flags |= FLAG_CHANGED;
+}
+
+void removed_add(struct removed_list *list, struct removed_entry removed)
+{
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity == 0 ? 64 : list->capacity * 2;
+        list->entries = mem_grow(list->entries, list->capacity * sizeof *list->entries);
+    }
+    list->entries[list->count++] = removed;
 }
 
 static struct state_entry *load(struct state_table *table, struct hash128 key,
@@ -122,9 +131,9 @@ static struct state_entry *load(struct state_table *table, struct hash128 key,
     entry->key = key;
     entry->flags = 0;
     entry->used = 0; /* it earns its second chance by a second get */
-    entry->frozen = NULL;
+    entry->chunk = 0;
     *map_put(&table->map, mapped, NULL) = (uintptr_t)entry;
-    state->clean_bytes += entry_cost(entry);
+    state->bytes += entry_cost(entry);
     return entry;
 }
 
@@ -159,40 +168,22 @@ void state_add(struct state_table *table, struct state_entry *entry)
     CHECK(entry->bytes >= sizeof *entry);
     struct hash128 mapped = map_key(table, entry->key);
     uint64_t *slot = map_put(&table->map, mapped, NULL);
-    if (*slot != 0) {
-        struct state_entry *tombstone = entry_of(*slot);
-        CHECK(tombstone->flags & FLAG_REMOVED);
-        if (tombstone->flags & flag_of(table->state->generation))
-            tombstone->flags |= FLAG_REPLACED;
-    }
+    CHECK(*slot == 0 || (entry_of(*slot)->flags & FLAG_REMOVED)); /* a tombstone gives its place */
     *slot = (uintptr_t)entry;
     entry->flags = 0;
     entry->used = 1;
-    entry->frozen = NULL;
-    mark_dirty(table, entry);
+    entry->chunk = 0;
+    changed_add(table, entry);
     table->rows++;
     state_filter_note(table, mapped);
 }
 
-static void keep_frozen(struct state_table *table, struct state_entry *entry)
-{
-    CHECK(entry->frozen == NULL);
-    entry->frozen = mem_alloc(sizeof *entry->frozen);
-    buf_init(entry->frozen, STATE_OBJECT_BYTES_MAX);
-    table->def->encode(entry, entry->frozen);
-    CHECK(!entry->frozen->overflow);
-}
-
 void state_change(struct state_table *table, struct state_entry *entry)
 {
-    struct state *state = table->state;
-    if (entry->flags & flag_of(state->generation))
+    if (entry->flags & FLAG_CHANGED)
         return;
-    if (entry->flags == 0)
-        state->clean_bytes -= entry_cost(entry);
-    else if (!(entry->flags & FLAG_ENCODED))
-        keep_frozen(table, entry);
-    mark_dirty(table, entry);
+    table->state->bytes -= entry_cost(entry);
+    changed_add(table, entry);
 }
 
 void state_remove(struct state_table *table, struct state_entry *entry)
@@ -201,6 +192,43 @@ void state_remove(struct state_table *table, struct state_entry *entry)
     state_change(table, entry);
     entry->flags |= FLAG_REMOVED;
     table->rows--;
+    removed_add(&table->state->removed, (struct removed_entry){table, entry});
+}
+
+/* --- at a start ------------------------------------------------------------------------------- */
+
+void state_recover(struct state_table *table, struct hash128 key, struct str bytes)
+{
+    struct state *state = table->state;
+    struct state_entry *entry = table->def->decode(key, bytes);
+    if (entry == NULL)
+        fatal("could not read the delta of %s: an object of %s is damaged; delete state.db, it is "
+              "rebuilt from the journal",
+              state->path, table->def->name);
+    entry->key = key;
+    entry->flags = 0;
+    entry->used = 1;
+    entry->chunk = (uint32_t)state->delta.noted;
+    uint64_t *slot = map_put(&table->map, map_key(table, key), NULL);
+    if (*slot != 0 && !(entry_of(*slot)->flags & FLAG_REMOVED)) {
+        state->bytes -= entry_cost(entry_of(*slot));
+        table->def->free(entry_of(*slot));
+    }
+    *slot = (uintptr_t)entry;
+    state->bytes += entry_cost(entry);
+}
+
+void state_recover_removed(struct state_table *table, struct hash128 key)
+{
+    struct state *state = table->state;
+    struct hash128 mapped = map_key(table, key);
+    const uint64_t *slot = map_find(&table->map, mapped);
+    struct state_entry *entry = slot != NULL ? entry_of(*slot) : load(table, key, mapped);
+    if (entry == NULL || (entry->flags & FLAG_REMOVED)) /* made and removed between two merges */
+        return;
+    entry->flags = FLAG_REMOVED;
+    entry->chunk = (uint32_t)state->delta.noted;
+    removed_add(&state->removed, (struct removed_entry){table, entry});
 }
 
 /* --- values
@@ -238,18 +266,25 @@ bool state_value(struct state *state, const char *name, struct buf *buf)
     return true;
 }
 
+void state_set_loaded_value(struct state *state, struct str name, struct str bytes)
+{
+    struct arena scratch;
+    arena_init(&scratch);
+    const char *own = arena_cstr(&scratch, name);
+    state_set_value(state, own, bytes);
+    for (size_t i = 0; i < state->values_count; i++)
+        if (strcmp(state->values[i].name, own) == 0)
+            state->values[i].changed = false;
+    arena_done(&scratch);
+}
+
 static enum status load_values(struct state *state, struct err *err)
 {
     struct db_stmt *list = db_prepare(state->reader, state_value_list);
-    struct arena scratch;
-    arena_init(&scratch);
     bool row = false;
     enum status status;
-    while ((status = db_step(list, &row, err)) == ST_OK && row) {
-        state_set_value(state, arena_cstr(&scratch, db_str(list, 0)), db_str(list, 1));
-        state->values[state->values_count - 1].changed = false;
-    }
-    arena_done(&scratch);
+    while ((status = db_step(list, &row, err)) == ST_OK && row)
+        state_set_loaded_value(state, db_str(list, 0), db_str(list, 1));
     return status;
 }
 
@@ -284,6 +319,7 @@ static uint64_t stored_rows(struct state *state, const char *table)
 struct state_table *state_table(struct state *state, const struct state_table_def *def)
 {
     CHECK(state->tables_count < STATE_TABLES_MAX);
+    state_lock(state); /* the builder of another table's filter may be at work */
     struct state_table *table = &state->tables[state->tables_count];
     *table = (struct state_table){.state = state, .def = def};
     map_init(&table->map);
@@ -294,8 +330,37 @@ struct state_table *state_table(struct state *state, const struct state_table_de
     table->sql_keys = query_of(def->name, "keys");
     table->rows = stored_rows(state, def->name);
     state->tables_count++;
+    state_delta_apply(table);
     state_filter_want(table);
+    state_unlock(state);
     return table;
+}
+
+/* A file of ours alone has a history: made with it, and copied with it into a snapshot. */
+static enum status history_make(struct state *state, struct err *err)
+{
+    struct rng rng;
+    rng_init_system(&rng);
+    state->delta.history = rng_u64(&rng);
+    struct db_stmt *make = db_prepare(state->writer, state_delta_make);
+    db_bind_bytes(make, 1, (struct str){(const char *)&state->delta.history, sizeof(uint64_t)});
+    return db_exec(make, err);
+}
+
+static enum status load_delta(struct state *state, struct err *err)
+{
+    struct db_stmt *get = db_prepare(state->writer, state_delta_get);
+    bool row = false;
+    enum status status = db_step(get, &row, err);
+    if (status != ST_OK)
+        return status;
+    if (row) {
+        struct cursor history = cursor_of(db_str(get, 0));
+        state->delta.history = cursor_u64(&history);
+        state->delta.merged = (uint64_t)db_int(get, 1);
+    }
+    db_reset(get);
+    return row ? ST_OK : history_make(state, err);
 }
 
 static enum status open_file(struct state *state, struct err *err)
@@ -314,6 +379,10 @@ static enum status open_file(struct state *state, struct err *err)
         status = db_run(state->reader, "PRAGMA cache_size = -32768;", err);
     if (status == ST_OK)
         status = load_values(state, err);
+    if (status == ST_OK)
+        status = load_delta(state, err);
+    if (status == ST_OK)
+        status = state_delta_open(state, err);
     for (const struct db_query *query = state_queries; status == ST_OK && query->name; query++)
         (void)db_prepare(state->reader, query->sql); /* a typo stops the start */
     return status;
@@ -326,8 +395,7 @@ enum status state_open(const struct state_options *options, struct state **ret_s
     state->path = strdup(options->path);
     state->cache_bytes = options->cache_bytes == 0 ? CACHE_BYTES_DEFAULT : options->cache_bytes;
     polite_lock_init(&state->lock);
-    arena_init(&state->flush_arena);
-    buf_init(&state->scratch, STATE_OBJECT_BYTES_MAX);
+    state_delta_init(state, options->disk);
     state_filter_start(state);
     enum status status = open_file(state, err);
     if (status != ST_OK) {
@@ -340,36 +408,15 @@ enum status state_open(const struct state_options *options, struct state **ret_s
     return ST_OK;
 }
 
-static void free_entry(struct state_table *table, struct state_entry *entry)
-{
-    if (entry->frozen != NULL) {
-        buf_done(entry->frozen);
-        free(entry->frozen);
-    }
-    table->def->free(entry);
-}
-
 static void close_table(struct state_table *table)
 {
-    /* Tombstones that were replaced are in no map, only in a dirty list, and perhaps in both. */
-    for (int generation = 0; generation < GENERATIONS; generation++) {
-        struct entry_list *list = &table->dirty[generation];
-        for (size_t i = 0; i < list->count; i++) {
-            struct state_entry *entry = list->entries[i];
-            entry->flags &= (uint8_t)~flag_of((unsigned)generation);
-            const uint64_t *slot = map_find(&table->map, map_key(table, entry->key));
-            bool mapped = slot != NULL && entry_of(*slot) == entry;
-            if (!mapped && (entry->flags & (FLAG_A | FLAG_B)) == 0)
-                free_entry(table, entry);
-        }
-        free(list->entries);
-    }
     for (struct map_slot *slot = NULL; (slot = map_next(&table->map, slot)) != NULL;)
-        free_entry(table, entry_of(slot->value));
+        if (!(entry_of(slot->value)->flags & FLAG_REMOVED))
+            table->def->free(entry_of(slot->value));
     map_done(&table->map);
     filter_done(&table->filter);
     filter_done(&table->filter_next);
-    free(table->flush_rows);
+    free(table->changed.entries);
 }
 
 void state_close(struct state *state)
@@ -379,6 +426,9 @@ void state_close(struct state *state)
     state_filter_stop(state);
     for (int i = 0; i < state->tables_count; i++)
         close_table(&state->tables[i]);
+    for (size_t i = 0; i < state->removed.count; i++) /* some are in no map */
+        state->removed.entries[i].table->def->free(state->removed.entries[i].entry);
+    free(state->removed.entries);
     for (size_t i = 0; i < state->values_count; i++) {
         free(state->values[i].name);
         buf_done(&state->values[i].value);
@@ -388,8 +438,7 @@ void state_close(struct state *state)
         db_rollback(state->reader);
     db_close(state->reader);
     db_close(state->writer);
-    arena_done(&state->flush_arena);
-    buf_done(&state->scratch);
+    state_delta_close(state);
     polite_lock_done(&state->lock);
     free(state->path);
     free(state);
@@ -401,13 +450,13 @@ void state_stats(struct state *state, struct state_stats *ret_stats)
                                 .evictions = state->evictions,
                                 .flushes = state->flushes,
                                 .filtered = state->filtered,
-                                .cache_bytes = state->clean_bytes,
+                                .cache_bytes = state->bytes,
                                 .filters_ready = true,
                                 .flush_last_us = state->flush_last_us};
     for (int i = 0; i < state->tables_count; i++) {
         const struct state_table *table = &state->tables[i];
         stats.cached += table->map.count;
-        stats.dirty += table->dirty[0].count + table->dirty[1].count;
+        stats.dirty += table->changed.count;
         stats.filter_bytes += filter_bytes(&table->filter) + filter_bytes(&table->filter_next);
         stats.filters_ready = stats.filters_ready && table->filter_ready;
     }

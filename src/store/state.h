@@ -2,14 +2,15 @@
  *
  * A table holds objects under a key; the owner module brings four functions. The hot part lives in
  * memory, bounded; a miss reads the file, behind a filter that answers "never seen" without
- * touching it. The pipeline changes objects under the state lock; a flush freezes the dirty set at
- * ONE journal position and writes it, with that position, in one transaction on its own thread,
- * while folding goes on: an object that is frozen and not yet encoded is encoded before it is
- * changed.
+ * touching it. ONE thread, the pipeline's, changes objects, under the state lock. From time to time
+ * it NOTES what changed, at one journal position, in a file beside state.db (the delta); more
+ * seldom a thread of its own MERGES what was noted into the tables, while folding goes on (ADR
+ * 0013).
  *
- * All calls but state_flush, _checkpoint, _snapshot and _scan need the state lock (state_lock),
- * whose long holder gives way: readers wait for one slice. state_table is for the start, before
- * threads. Depends on: base, store/store.h. Called by: clean (no), identity, profile, pipeline. */
+ * All calls but state_note, _seal, _merge, _checkpoint, _snapshot and the scans need the state lock
+ * (state_lock), whose long holder gives way: readers wait for one slice. state_table is for the
+ * start, before threads. Depends on: base, store/store.h. Called by: clean (no), identity, profile,
+ * pipeline. */
 #ifndef STORE_STATE_H
 #define STORE_STATE_H
 
@@ -27,7 +28,7 @@ struct state_entry {
     uint8_t flags;  /* the cache's */
     uint8_t used;   /* the cache's: second chance */
     uint16_t slot;  /* the owner's: free to use */
-    struct buf *frozen; /* the cache's: encoded before a change, waiting to be written */
+    uint32_t chunk; /* the cache's: which note has it as it is */
 };
 
 struct state_table_def {
@@ -42,8 +43,9 @@ struct state_table_def {
 
 struct state_options {
     const char *path;   /* DATA/state.db */
-    size_t cache_bytes; /* 0 = 512 MiB: what clean objects may take; dirty ones are on top until
-                           flushed */
+    size_t cache_bytes; /* 0 = 512 MiB: what objects may take; what changed since the last note is
+                           on top, and so is what no merge has had yet where it alone is more */
+    struct disk *disk;  /* of the delta's files; NULL = the state's own */
 };
 
 #define STATE_TABLES_MAX 8
@@ -56,7 +58,8 @@ MUST_USE enum status state_open(const struct state_options *options, struct stat
                                 struct err *err);
 /* Without a flush: what is dirty is lost, and the journal has it. */
 void state_close(struct state *state);
-/* Before the first get. The definition must outlive the state. */
+/* Before the first get, without the lock. Reads what the delta has of its objects. The definition
+ * must outlive the state. */
 struct state_table *state_table(struct state *state, const struct state_table_def *def);
 
 void state_lock(struct state *state);
@@ -90,40 +93,51 @@ void state_prefetch(struct state_table *table, const struct hash128 *keys, size_
 void state_add(struct state_table *table, struct state_entry *entry);
 /* MUST be called before each change of an object that is in the table. */
 void state_change(struct state_table *table, struct state_entry *entry);
-/* Remove it, from memory now and from the file at the next flush. The entry is the cache's now. */
+/* Remove it, from memory now and from the file at a later merge. The entry is the cache's now. */
 void state_remove(struct state_table *table, struct state_entry *entry);
 
-/* Small named values that are written with each flush: the position, the dedup lengths, the
+/* Small named values that are written with each note: the position, the dedup lengths, the
  * counters. Names that begin with "store." are ours. */
 void state_set_value(struct state *state, const char *name, struct str value);
 /* Appended to `buf`; false if never set. */
 bool state_value(struct state *state, const char *name, struct buf *buf);
 
-/* Freeze everything dirty, with the values, at the journal position that the values name. The flush
- * of what was frozen before must have answered ST_OK (state_is_frozen is false). */
-void state_freeze(struct state *state);
-/* True from a freeze until its flush has answered ST_OK. */
-bool state_is_frozen(const struct state *state);
-/* Write what was frozen in ONE transaction; takes the lock for short slices only. Call without the
- * lock, from one thread. ST_BUSY on a full disk: call it again later, nothing was committed. */
-MUST_USE enum status state_flush(struct state *state, struct err *err);
-/* Move the WAL into the file; on its own thread, at leisure. `truncate` after an erase: no old page
- * stays. */
+/* Write what was changed since the last note, with the values, at the journal position that they
+ * name: on the disk when it returns, and where the next open stands. Call without the lock, from
+ * the one thread that changes objects. ST_BUSY on a full disk: call it again later, nothing was
+ * noted. */
+MUST_USE enum status state_note(struct state *state, struct err *err);
+/* Bytes that were noted since the last seal: what a start would read beside the file. */
+uint64_t state_unmerged_bytes(struct state *state);
+/* True when the memory is full of what only a merge lets go. */
+bool state_is_crowded(struct state *state);
+/* A merge goes up to here. Right after a note, by the same thread. */
+void state_seal(struct state *state);
+/* Bring what is sealed into the file, in ONE transaction. Call without the lock, from one thread.
+ * ST_BUSY on a full disk: call it again later, nothing was committed. */
+MUST_USE enum status state_merge(struct state *state, struct err *err);
+/* Move the WAL into the file, on the disk, and remove the delta's files that were merged; on its
+ * own thread, at leisure. `truncate` after an erase: no old page stays. */
 MUST_USE enum status state_checkpoint(struct state *state, bool truncate, struct err *err);
-/* A consistent copy of the file as of the last flush, at `path` (the journal's retention needs it).
+/* A consistent copy of the file as of the last merge, at `path` (the journal's retention needs it).
  * On the disk when it returns; whole or absent. */
 MUST_USE enum status state_snapshot(struct state *state, const char *path, struct err *err);
 
 /* Each object that is in the file, as memory has it now, in key order of the file (integers as
- * signed); takes and gives back the lock in slices, so call it without. The caller flushes first if
- * it wants to see everything. The entry is borrowed for the call of `each`, which runs under the
- * lock and must not change or remove. Stops when `each` returns false. */
+ * signed); takes and gives back the lock in slices, so call it without. The caller merges first if
+ * it wants to see everything, or asks state_scan_unmerged for the rest. The entry is borrowed for
+ * the call of `each`, which runs under the lock and must not change or remove. Stops when `each`
+ * returns false. */
 typedef bool state_each(void *ctx, struct state_entry *entry);
 MUST_USE enum status state_scan(struct state_table *table, state_each *each, void *ctx,
                                 struct err *err);
+/* Each object in memory that the file may not have yet, or not as it is; in no order, under one
+ * hold of the lock, which it takes itself. */
+void state_scan_unmerged(struct state_table *table, state_each *each, void *ctx);
 
 struct state_stats {
-    uint64_t cached, dirty, loads, evictions, flushes;
+    uint64_t cached, dirty, loads, evictions;
+    uint64_t flushes;   /* merges that wrote something */
     uint64_t filtered;  /* misses that the filter answered */
     size_t cache_bytes; /* clean objects and the maps */
     size_t filter_bytes;

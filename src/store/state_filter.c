@@ -2,9 +2,9 @@
  *
  * Problem: a filter that has not seen every key of the file would call a known person unknown.
  * Rule: from the moment a filter begins to be filled each added key goes into it too; the keys that
- * were added before and are not yet in the file are those of the dirty lists, which are entered
- * first; the rest is read from the file afterwards. Only then does it answer. Until then a miss
- * reads the file, which is slower and right.
+ * were added before and are not yet in the file are in memory, and are entered first; the rest is
+ * read from the file afterwards. Only then does it answer. Until then a miss reads the file, which
+ * is slower and right.
  *
  * A filter that has taken more keys than it was made for is filled again, larger, in the same way,
  * while the old one goes on answering. */
@@ -58,11 +58,9 @@ static void begin_filter(struct state_table *table)
     state_lock(table->state);
     filter_init(&table->filter_next, CAPACITY_FIRST + table->rows / 2 * 3);
     table->filter_building = true;
-    for (int generation = 0; generation < GENERATIONS; generation++) {
-        const struct entry_list *list = &table->dirty[generation];
-        for (size_t i = 0; i < list->count; i++)
-            filter_add(&table->filter_next, map_key(table, list->entries[i]->key));
-    }
+    for (struct map_slot *slot = NULL; (slot = map_next(&table->map, slot)) != NULL;)
+        if (!is_merged(table->state, entry_of(slot->value)))
+            filter_add(&table->filter_next, slot->key);
     state_unlock(table->state);
 }
 

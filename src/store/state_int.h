@@ -1,39 +1,33 @@
 /* state_int.h - the inside of the cache, for the state_*.c files alone.
  *
- * The life of an entry is its flags; 0 means clean: what the file holds, committed. Only then may
- * it be evicted.
+ * The life of an entry: CHANGED since the last note; noted, in a chunk that the tables do not have
+ * yet (chunk > merged); merged. Only a merged one may be evicted, for only then does a miss find
+ * it.
  *
- *   clean ── change ──► DIRTY(g) ── freeze: g becomes the other generation ──► frozen
- *     ▲                                                                          │ encode slice
- *     └──────────────────────── commit ◄──────────────────────── DIRTY(g)|ENCODED
- *
- * There are two generations, A and B: one is being changed, the other is frozen or empty, so a
- * freeze moves nothing but one bit. An entry may be in both: frozen as it was and changed since;
- * then `frozen` keeps its bytes until they are written.
+ *   merged ── change ──► CHANGED ── note ──► noted ── merge ──► merged
+ *                           ▲─────── change ──┘
  *
  * A removed entry stays in the map as a tombstone (else a get would read the old row from the file)
- * until the commit that deletes its row. Its key may be added again meanwhile: then the map points
- * to the new entry, and a tombstone of the same generation is REPLACED: it writes no row, for the
- * new entry's row takes its place. */
+ * until the merge that deletes its row. Its key may be added again meanwhile: then the map points
+ * to the new entry, whose row comes later in the delta, and the tombstone is only waiting to be
+ * freed. */
 #ifndef STORE_STATE_INT_H
 #define STORE_STATE_INT_H
 
 #include <pthread.h>
 
+#include "base/disk.h"
 #include "base/lock.h"
 #include "base/map.h"
 #include "store/filter.h"
 #include "store/state.h"
 #include "store/store_int.h"
 
-#define FLAG_A 1u       /* in the dirty list of generation A */
-#define FLAG_B 2u       /* … of B */
-#define FLAG_ENCODED 4u /* its frozen bytes are taken, not yet committed */
-#define FLAG_REMOVED 8u
-#define FLAG_REPLACED 16u
+#define FLAG_CHANGED 1u /* in its table's list: the next note has it */
+#define FLAG_REMOVED 2u
 
 #define CACHE_LINE 64
-#define GENERATIONS 2
+#define STATE_PATH_MAX 4096
 #define SLICE 64 /* objects encoded or scanned per hold of the lock: some 50 µs */
 
 struct entry_list {
@@ -41,45 +35,61 @@ struct entry_list {
     size_t count, capacity;
 };
 
-/* One row of a flush, taken from an entry under the lock and written without it. */
-struct flush_row {
-    struct hash128 key;
+struct removed_entry {
+    struct state_table *table;
     struct state_entry *entry;
-    struct str bytes;
-    bool write;  /* put `bytes` */
-    bool remove; /* delete the row */
-    bool retire; /* free the entry after the commit: it was removed */
+};
+
+struct removed_list {
+    struct removed_entry *entries;
+    size_t count, capacity;
 };
 
 struct state_table {
     struct state *state;
     const struct state_table_def *def;
-    struct map map; /* key to struct state_entry */
-    struct entry_list dirty[GENERATIONS];
-    uint64_t rows; /* objects, in file and memory: sizes the filter */
+    struct map map;            /* key to struct state_entry */
+    struct entry_list changed; /* since the last note */
+    uint64_t rows;             /* objects, in file and memory: sizes the filter */
     const char *sql_get, *sql_put, *sql_delete, *sql_scan, *sql_keys;
     /* Only `filter_ready` may answer "never seen"; a next one is filled beside it. */
     struct filter filter, filter_next;
     bool filter_ready, filter_building;
-    struct flush_row *flush_rows;
-    size_t flush_count;
 };
 
 struct state_named_value {
     char *name;
     struct buf value;
-    bool changed; /* since the last freeze */
+    bool changed; /* since the last note */
 };
 
-/* A value as it was at the freeze. */
-struct flush_value {
-    struct str name, bytes;
+/* One file of chunks, [first, last]. */
+struct delta_file {
+    uint64_t first, last; /* last = first - 1: none yet */
+    bool sealed;          /* no chunk is added any more */
 };
 
-enum flush_phase {
-    FLUSH_NONE,    /* nothing frozen */
-    FLUSH_FROZEN,  /* frozen, bytes still in the entries */
-    FLUSH_ENCODED, /* bytes in flush_rows, not committed */
+struct state_delta {
+    struct disk *disk, own_disk;
+    char folder[STATE_PATH_MAX];
+    uint64_t history;
+    /* The noting thread's. */
+    int fd; /* of the last file, or -1 */
+    uint64_t end;
+    bool folder_dirty;
+    struct buf chunk, scratch;
+    uint64_t noted; /* the last chunk */
+    /* Atomic; the merging thread writes it, under the state's lock. */
+    uint64_t merged;
+    /* Under the mutex, between the noting thread and the merging one. */
+    pthread_mutex_t mutex;
+    struct delta_file *files;
+    size_t files_count;
+    uint64_t unmerged_bytes; /* since the seal */
+    uint64_t sealed;         /* a merge goes so far */
+    /* What a start found, until all tables have taken theirs. */
+    struct buf *recovered;
+    size_t recovered_count;
 };
 
 struct state {
@@ -91,20 +101,17 @@ struct state {
     struct db *writer; /* the flush thread's */
     struct state_table tables[STATE_TABLES_MAX];
     int tables_count;
-    unsigned generation; /* 0 or 1: the one being changed */
     struct state_named_value *values;
     size_t values_count;
 
     size_t cache_bytes; /* the bound */
-    size_t clean_bytes; /* what it bounds */
+    size_t bytes;       /* what it bounds: of all entries that are not CHANGED */
     int hand_table;     /* the clock of second chances */
     size_t hand_slot;
+    size_t hand_idle; /* so many slots without one that could leave */
 
-    enum flush_phase phase;
-    struct arena flush_arena; /* bytes of flush_rows, and all of flush_values */
-    struct flush_value *flush_values;
-    size_t flush_values_count;
-    struct buf scratch; /* the flush's */
+    struct removed_list removed;
+    struct state_delta delta;
 
     pthread_t builder; /* fills filters */
     pthread_mutex_t build_mutex;
@@ -115,11 +122,6 @@ struct state {
     uint64_t loads, evictions, flushes, filtered;
     int64_t flush_last_us;
 };
-
-static inline uint8_t flag_of(unsigned generation)
-{
-    return (uint8_t)(FLAG_A << generation);
-}
 
 /* What an entry costs besides its own bytes: its place in the map (at half load) and malloc's. */
 static inline size_t entry_cost(const struct state_entry *entry)
@@ -150,8 +152,64 @@ struct hash128 state_key_first(const struct state_table *table);
 #define STATE_ROWS_NAME_MAX 64
 void state_rows_name(const char *table, char ret_name[STATE_ROWS_NAME_MAX]);
 
+/* May it leave the memory? Under the lock. */
+static inline bool is_merged(const struct state *state, const struct state_entry *entry)
+{
+    return entry->flags == 0 && entry->chunk <= state->delta.merged;
+}
+
+/* Slice after slice until the bound holds: an idle server must not stay above. Without the lock. */
+void state_evict_down(struct state *state);
+
+void removed_add(struct removed_list *list, struct removed_entry removed);
+
+/* A value as the file has it: not a change. */
+void state_set_loaded_value(struct state *state, struct str name, struct str bytes);
+/* What the delta says of an object, at a start; later words come later. */
+void state_recover(struct state_table *table, struct hash128 key, struct str bytes);
+void state_recover_removed(struct state_table *table, struct hash128 key);
+
 /* Ends the reader's transaction, so that its next question sees the newest commit. */
 void state_reader_refresh(struct state *state);
+
+/* --- state_delta.c ---------------------------------------------------------------------------- */
+
+enum delta_kind { DELTA_REMOVED = 0, DELTA_PUT = 1 };
+
+struct delta_chunk {
+    uint64_t number;
+    struct str body;
+};
+
+struct delta_row {
+    struct hash128 key;
+    struct str bytes;
+    bool removed;
+    uint32_t order; /* the merge's */
+};
+
+/* False at the end, and where no whole chunk of this history is. */
+bool delta_chunk_next(struct cursor *cursor, uint64_t history, struct delta_chunk *ret_chunk);
+typedef void delta_value(void *ctx, struct str name, struct str bytes);
+/* At the body's beginning. */
+void delta_values(struct cursor *cursor, delta_value *value, void *ctx);
+typedef void delta_row_found(void *ctx, const struct delta_row *row);
+/* The rows of one table; false when the bytes are damaged. */
+bool delta_rows(const struct state_table *table, struct str body, delta_row_found *found,
+                void *ctx);
+
+/* Finds the chunks behind `delta.merged`, takes their values, and cuts off what cannot follow. */
+MUST_USE enum status state_delta_open(struct state *state, struct err *err);
+void state_delta_init(struct state *state, struct disk *disk);
+void state_delta_close(struct state *state);
+/* The objects of one table. */
+void state_delta_apply(struct state_table *table);
+/* Remove the files that the tables have, on the disk, up to this chunk. */
+void state_delta_forget(struct state *state, uint64_t merged);
+/* The first chunks of all files, ascending; malloc'd. */
+size_t state_delta_files(struct state *state, uint64_t **ret_first);
+MUST_USE enum status state_delta_read(struct state *state, uint64_t first, struct buf *ret_bytes,
+                                      struct err *err);
 
 /* state_filter.c */
 void state_filter_start(struct state *state);

@@ -21,23 +21,32 @@
 static void evict_one(struct state_table *table, struct map_slot *slot)
 {
     struct state_entry *entry = entry_of(slot->value);
-    table->state->clean_bytes -= entry_cost(entry);
+    table->state->bytes -= entry_cost(entry);
     table->state->evictions++;
     CHECK(map_remove(&table->map, slot->key));
     table->def->free(entry);
+}
+
+/* Two rounds of the hand without one that could leave: only a merge makes more of them. */
+static bool is_stuck(const struct state *state)
+{
+    size_t slots = 0;
+    for (int i = 0; i < state->tables_count; i++)
+        slots += state->tables[i].map.mask + 1;
+    return state->hand_idle > 2 * slots;
 }
 
 /* The clock's hand goes over the maps' slots, table after table. A removal shifts the next entry
  * into the hand's slot, so the hand then stays. */
 static void evict(struct state *state)
 {
-    if (state->clean_bytes <= state->cache_bytes)
+    if (state->bytes <= state->cache_bytes || is_stuck(state))
         return;
-    size_t over = state->clean_bytes - state->cache_bytes;
+    size_t over = state->bytes - state->cache_bytes;
     int steps = over > state->cache_bytes / 8    ? EVICT_STEPS_FAR
                 : over > state->cache_bytes / 64 ? EVICT_STEPS_ABOVE
                                                  : EVICT_STEPS;
-    for (; steps > 0 && state->clean_bytes > state->cache_bytes; steps--) {
+    for (; steps > 0 && state->bytes > state->cache_bytes; steps--) {
         struct state_table *table = &state->tables[state->hand_table];
         if (table->map.slots == NULL || state->hand_slot > table->map.mask) {
             state->hand_table = (state->hand_table + 1) % state->tables_count;
@@ -46,13 +55,15 @@ static void evict(struct state *state)
         }
         struct map_slot *slot = &table->map.slots[state->hand_slot];
         struct state_entry *entry = entry_of(slot->value);
-        if (entry != NULL && entry->flags == 0 && entry->used == 0) {
+        if (entry != NULL && is_merged(state, entry) && entry->used == 0) {
             evict_one(table, slot);
+            state->hand_idle = 0;
             continue;
         }
         if (entry != NULL)
             entry->used = 0;
         state->hand_slot++;
+        state->hand_idle++;
     }
 }
 
@@ -129,4 +140,23 @@ void state_breathe(struct state *state)
     questions_then(questions_look(state));
     evict(state);
     polite_lock_pause(&state->lock);
+}
+
+bool state_is_crowded(struct state *state)
+{
+    state_lock(state);
+    bool crowded = state->bytes > state->cache_bytes && is_stuck(state);
+    state_unlock(state);
+    return crowded;
+}
+
+void state_evict_down(struct state *state)
+{
+    bool over;
+    do {
+        state_lock(state);
+        evict(state);
+        over = state->bytes > state->cache_bytes && !is_stuck(state);
+        state_unlock(state);
+    } while (over);
 }

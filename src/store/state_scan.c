@@ -61,3 +61,15 @@ enum status state_scan(struct state_table *table, state_each *each, void *ctx, s
     }
     return status;
 }
+
+void state_scan_unmerged(struct state_table *table, state_each *each, void *ctx)
+{
+    state_lock(table->state);
+    bool more = true;
+    for (struct map_slot *slot = NULL; more && (slot = map_next(&table->map, slot)) != NULL;) {
+        struct state_entry *entry = entry_of(slot->value);
+        if (!(entry->flags & FLAG_REMOVED) && !is_merged(table->state, entry))
+            more = each(ctx, entry);
+    }
+    state_unlock(table->state);
+}

@@ -5,12 +5,15 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,10 +28,10 @@ static char folder[256];
 
 static char *file_in(const char *name)
 {
-    static char paths[4][320];
+    static char paths[4][1024];
     static int next;
     char *path = paths[next++ % 4];
-    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    snprintf(path, sizeof paths[0], "%.300s/%.300s", folder, name);
     return path;
 }
 
@@ -43,10 +46,10 @@ static int make_folder(void **unused)
 static int remove_folder(void **unused)
 {
     (void)unused;
-    const char *names[] = {"state.db",    "state.db-wal", "state.db-shm", "copy.db",
-                           "copy.db-wal", "copy.db-shm",  "copy.db.new"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        unlink(file_in(names[i]));
+    DIR *dir = opendir(folder);
+    for (struct dirent *entry; dir != NULL && (entry = readdir(dir)) != NULL;)
+        unlink(file_in(entry->d_name));
+    closedir(dir);
     return rmdir(folder);
 }
 
@@ -117,16 +120,25 @@ static struct hash128 hash_of(uint64_t i)
     return (struct hash128){hash_mix(i + 1), hash_mix(i + 1000003)};
 }
 
-static void flush(struct opened *o)
+static void note(struct opened *o)
 {
     struct err err;
-    if (!state_is_frozen(o->state)) {
-        state_lock(o->state);
-        state_freeze(o->state);
-        state_unlock(o->state);
-    }
-    if (state_flush(o->state, &err) != ST_OK)
+    if (state_note(o->state, &err) != ST_OK)
         fail_msg("%s", err.message);
+}
+
+static void merge(struct opened *o)
+{
+    struct err err;
+    if (state_merge(o->state, &err) != ST_OK)
+        fail_msg("%s", err.message);
+}
+
+static void flush(struct opened *o)
+{
+    note(o);
+    state_seal(o->state);
+    merge(o);
 }
 
 static uint64_t value_u64(struct opened *o, const char *name)
@@ -209,12 +221,14 @@ static void change_one(struct opened *o, struct model *model, int i, struct rng 
     model->number[i] = number;
 }
 
-static void flush_position_is_all_or_nothing(void **unused)
+static void what_was_noted_is_there_after_a_crash_and_nothing_else(void **unused)
 {
     (void)unused;
     struct rng rng;
     rng_init_seed(&rng, 11);
-    struct model now = {0}, frozen = {0}, flushed = {0};
+    struct model now = {0}, noted = {0};
+    struct state_stats stats;
+    uint64_t evictions = 0, loads = 0;
     struct opened o = open_at(file_in("state.db"), 4096);
     for (uint64_t step = 1; step <= 40000; step++) {
         uint64_t chance = rng_u64(&rng) % 1000;
@@ -223,27 +237,28 @@ static void flush_position_is_all_or_nothing(void **unused)
         set_u64(&o, "position", step);
         if (chance % 2 == 0)
             state_breathe(o.state);
-        if (chance < 8 && !state_is_frozen(o.state)) {
-            state_freeze(o.state);
-            frozen = now;
-        }
         state_unlock(o.state);
-        if (chance >= 990 && state_is_frozen(o.state)) {
-            flush(&o);
-            flushed = frozen;
+        if (chance < 8) {
+            note(&o);
+            noted = now;
+            if (chance < 6)
+                state_seal(o.state);
         }
+        if (chance >= 990)
+            merge(&o);
         if (chance == 500)
             check_all(&o, &now);
-        if (chance == 501) { /* a crash: what was not flushed is gone, nothing else is */
+        if (chance == 501) { /* a crash: what was not noted is gone, nothing else is */
+            state_stats(o.state, &stats);
+            evictions += stats.evictions;
+            loads += stats.loads;
             state_close(o.state);
             o = open_at(file_in("state.db"), 4096);
-            now = flushed;
+            now = noted;
             check_all(&o, &now);
         }
     }
-    struct state_stats stats;
-    state_stats(o.state, &stats);
-    assert_true(stats.evictions > 0 && stats.loads > 0);
+    assert_true(evictions > 1000 && loads > 1000);
     state_close(o.state);
 }
 
@@ -275,9 +290,18 @@ static void a_flush_alone_evicts_down_to_the_bound(void **unused)
 
 struct mover {
     struct opened o;
-    bool stop;
+    bool stop, seal; /* atomic */
     uint64_t steps;
 };
+
+/* A merge of what the mover notes next. */
+static void seal_and_merge(struct mover *mover)
+{
+    __atomic_store_n(&mover->seal, true, __ATOMIC_RELEASE);
+    while (__atomic_load_n(&mover->seal, __ATOMIC_ACQUIRE))
+        sched_yield();
+    merge(&mover->o);
+}
 
 static void move_one(struct mover *mover, uint64_t from, uint64_t to)
 {
@@ -305,9 +329,10 @@ static void *move_until_stopped(void *arg)
             move_one(mover, rng_u64(&rng) % PLACES, rng_u64(&rng) % PLACES);
             state_breathe(mover->o.state);
         }
-        if (!state_is_frozen(mover->o.state))
-            state_freeze(mover->o.state);
         state_unlock(mover->o.state);
+        note(&mover->o);
+        if (__atomic_exchange_n(&mover->seal, false, __ATOMIC_ACQ_REL))
+            state_seal(mover->o.state);
     }
     return NULL;
 }
@@ -361,7 +386,7 @@ static void flush_beside_changes_is_of_one_moment(void **unused)
     make_places(&mover.o);
     assert_int_equal(pthread_create(&thread, NULL, move_until_stopped, &mover), 0);
     for (int i = 0; i < 60; i++) {
-        assert_int_equal(state_flush(mover.o.state, &err), ST_OK);
+        seal_and_merge(&mover);
         if (i % 20 != 0)
             continue;
         assert_int_equal(state_checkpoint(mover.o.state, false, &err), ST_OK);
@@ -374,7 +399,7 @@ static void flush_beside_changes_is_of_one_moment(void **unused)
     pthread_join(thread, NULL);
     check_moment(&mover.o);
     flush(&mover.o);
-    state_close(mover.o.state); /* what was changed after that flush's freeze is lost, all of it */
+    state_close(mover.o.state); /* what was changed after that note is lost, all of it */
     mover.o = open_at(file_in("state.db"), 0);
     check_moment(&mover.o);
     assert_true(value_u64(&mover.o, "position") > 0);
@@ -470,7 +495,6 @@ static void every_question_is_answered_once(void **unused)
 {
     (void)unused;
     struct mover mover = {.o = open_at(file_in("state.db"), 16384)};
-    struct err err;
     pthread_t thread, askers[ASKERS];
     struct asked *all[ASKERS];
     int looks = 0, answers = 0;
@@ -486,7 +510,7 @@ static void every_question_is_answered_once(void **unused)
         assert_int_equal(pthread_create(&askers[a], NULL, ask_many, all[a]), 0);
     }
     for (int i = 0; i < 5; i++)
-        assert_int_equal(state_flush(mover.o.state, &err), ST_OK);
+        seal_and_merge(&mover);
     for (int a = 0; a < ASKERS; a++)
         pthread_join(askers[a], NULL);
     __atomic_store_n(&mover.stop, true, __ATOMIC_RELEASE);
@@ -607,7 +631,7 @@ static void filter_answers_for_unseen_keys_and_never_hides_a_seen_one(void **unu
     state_close(o.state);
 }
 
-/* 0 when a flush on a full disk commits nothing, and the next one what was frozen. */
+/* 0 when notes and merges on a full disk change nothing, and those after it have everything. */
 static int fill_the_disk(void)
 {
     struct opened o = open_at(file_in("state.db"), 1 << 20);
@@ -620,11 +644,11 @@ static int fill_the_disk(void)
         state_add(o.hashes, &object_new(hash_of(i), i, 300)->entry);
     state_change(o.numbers, state_get(o.numbers, (struct hash128){1, 0}));
     ((struct object *)state_get(o.numbers, (struct hash128){1, 0}))->number = 1;
-    state_freeze(o.state);
+    set_u64(&o, "position", 5);
     state_unlock(o.state);
     setrlimit(RLIMIT_FSIZE, &limit);
     for (int i = 0; i < 3; i++) {
-        if (state_flush(o.state, &err) != ST_BUSY || !state_is_frozen(o.state))
+        if (state_note(o.state, &err) != ST_BUSY)
             return 1;
         state_lock(o.state); /* folding goes on meanwhile */
         struct state_entry *entry = state_get(o.numbers, (struct hash128){1, 0});
@@ -635,37 +659,213 @@ static int fill_the_disk(void)
     }
     limit.rlim_cur = RLIM_INFINITY;
     setrlimit(RLIMIT_FSIZE, &limit);
-    if (state_flush(o.state, &err) != ST_OK || state_is_frozen(o.state))
+    if (state_note(o.state, &err) != ST_OK)
         return 2;
+    state_seal(o.state);
+    limit.rlim_cur = 600 * 1024;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    if (state_merge(o.state, &err) != ST_BUSY)
+        return 3;
+    limit.rlim_cur = RLIM_INFINITY;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    if (getenv("MERGE") != NULL && state_merge(o.state, &err) != ST_OK)
+        return 4;
     state_lock(o.state);
     if (((struct object *)state_get(o.numbers, (struct hash128){1, 0}))->number != 77 ||
         state_get(o.hashes, hash_of(0)) != NULL)
-        return 3;
+        return 5;
     state_unlock(o.state);
     state_close(o.state);
     return 0;
 }
 
-static void full_disk_keeps_the_frozen_set_for_the_next_flush(void **unused)
+static void full_disk_loses_nothing_and_half_applies_nothing(void **unused)
 {
     (void)unused;
-    pid_t child = fork();
-    if (child == 0)
-        exit(fill_the_disk()); /* exit, so that a coverage build keeps the count */
-    int how = 0;
-    waitpid(child, &how, 0);
-    assert_true(WIFEXITED(how));
-    assert_int_equal(WEXITSTATUS(how), 0);
+    for (int merged = 0; merged < 2; merged++) {
+        pid_t child = fork();
+        if (child == 0) {
+            if (merged)
+                setenv("MERGE", "1", 1);
+            exit(fill_the_disk()); /* exit, so that a coverage build keeps the count */
+        }
+        int how = 0;
+        waitpid(child, &how, 0);
+        assert_true(WIFEXITED(how));
+        assert_int_equal(WEXITSTATUS(how), 0);
+        struct opened o = open_at(file_in("state.db"), 0);
+        state_lock(o.state);
+        assert_int_equal(value_u64(&o, "position"), 5);
+        assert_int_equal(((struct object *)state_get(o.numbers, (struct hash128){1, 0}))->number,
+                         77);
+        for (uint64_t i = 0; i < 5000; i++)
+            assert_int_equal(state_get(o.hashes, hash_of(i)) == NULL, i < 3);
+        state_unlock(o.state);
+        state_close(o.state);
+        unlink(file_in("state.db"));
+    }
+}
+
+/* --- the delta -------------------------------------------------------------------------------- */
+
+static unsigned long number_of(const char *name)
+{
+    return strtoul(name + strlen("state.db-delta-"), NULL, 10);
+}
+
+static int by_number_in_name(const void *left, const void *right)
+{
+    unsigned long x = number_of(left), y = number_of(right);
+    return (x > y) - (x < y);
+}
+
+/* The names of its files, in order; how many there are. */
+static int delta_files(char names[][64], int max)
+{
+    int count = 0;
+    DIR *dir = opendir(folder);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        if (strncmp(entry->d_name, "state.db-delta-", 15) == 0 && count < max)
+            snprintf(names[count++], 64, "%.63s", entry->d_name);
+    closedir(dir);
+    qsort(names, (size_t)count, 64, by_number_in_name);
+    return count;
+}
+
+static off_t size_of(const char *name)
+{
+    struct stat file;
+    assert_int_equal(stat(file_in(name), &file), 0);
+    return file.st_size;
+}
+
+/* Four notes after a merge, the first two sealed: positions 101 to 104. */
+static void four_notes(void)
+{
+    struct mover mover = {.o = open_at(file_in("state.db"), 0)};
+    make_places(&mover.o);
+    mover.steps = 100;
+    for (uint64_t i = 0; i < 4; i++) {
+        state_lock(mover.o.state);
+        move_one(&mover, i, i + 9);
+        if (i == 2)
+            state_add(mover.o.numbers, &object_new((struct hash128){PLACES, 0}, 0, 40)->entry);
+        if (i == 3)
+            state_remove(mover.o.numbers, state_get(mover.o.numbers, (struct hash128){PLACES, 0}));
+        state_unlock(mover.o.state);
+        note(&mover.o);
+        if (i == 1)
+            state_seal(mover.o.state);
+    }
+    state_close(mover.o.state);
+}
+
+/* Cut anywhere, it stands at the last whole note, and goes on from there. */
+static void a_torn_delta_is_the_note_before(void **unused)
+{
+    (void)unused;
+    char names[8][64];
+    four_notes();
+    assert_int_equal(delta_files(names, 8),
+                     3); /* make_places' own is not removed before a checkpoint */
+    off_t full = size_of(names[2]);
+    for (off_t at = full - 1; at >= 0; at -= 7) {
+        if (truncate(file_in(names[2]), at) != 0)
+            fail();
+        struct mover mover = {.o = open_at(file_in("state.db"), 0)};
+        uint64_t position = value_u64(&mover.o, "position");
+        assert_true(position >= 102 && position < 104);
+        assert_true(position == 102 || at > full / 3);
+        check_moment(&mover.o);
+        state_lock(mover.o.state);
+        assert_int_equal(state_get(mover.o.numbers, (struct hash128){PLACES, 0}) != NULL,
+                         position == 103);
+        mover.steps = position;
+        move_one(&mover, 20, 30);
+        state_unlock(mover.o.state);
+        note(&mover.o);
+        state_close(mover.o.state);
+        mover.o = open_at(file_in("state.db"), 0);
+        assert_int_equal(value_u64(&mover.o, "position"), position + 1);
+        check_moment(&mover.o);
+        flush(&mover.o);
+        assert_int_equal(sum_of(&mover.o).count, PLACES + (position == 103));
+        state_close(mover.o.state);
+        remove_folder(NULL);
+        assert_int_equal(mkdir(folder, 0700), 0);
+        four_notes();
+    }
+}
+
+static void flip(const char *name, off_t at)
+{
+    int fd = open(file_in(name), O_RDWR);
+    char byte = 0;
+    assert_int_equal(pread(fd, &byte, 1, at), 1);
+    byte ^= 4;
+    assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+    close(fd);
+}
+
+/* A flipped bit ends the reading; what lies behind it cannot follow, and is gone. */
+static void a_damaged_chunk_and_all_behind_it_are_cut_off(void **unused)
+{
+    (void)unused;
+    char names[8][64];
+    four_notes();
+    assert_int_equal(delta_files(names, 8), 3);
+    flip(names[1], size_of(names[1]) - 3);
     struct opened o = open_at(file_in("state.db"), 0);
-    state_lock(o.state); /* as it was at the freeze */
-    assert_int_equal(((struct object *)state_get(o.numbers, (struct hash128){1, 0}))->number, 1);
-    for (uint64_t i = 0; i < 5000; i++)
-        assert_non_null(state_get(o.hashes, hash_of(i)));
+    assert_int_equal(value_u64(&o, "position"), 101);
+    check_moment(&o);
+    state_close(o.state);
+    assert_int_equal(delta_files(names, 8), 1);
+}
+
+/* Files that another state.db left are not read: they belong to what is no more. */
+static void the_delta_of_another_file_is_not_ours(void **unused)
+{
+    (void)unused;
+    char names[8][64];
+    four_notes();
+    unlink(file_in("state.db"));
+    unlink(file_in("state.db-wal"));
+    struct opened o = open_at(file_in("state.db"), 0);
+    assert_int_equal(value_u64(&o, "position"), 0);
+    assert_int_equal(delta_files(names, 8), 0);
+    state_lock(o.state);
+    assert_null(state_get(o.numbers, (struct hash128){3, 0}));
     state_unlock(o.state);
     state_close(o.state);
 }
 
-static void killed_between_flushes_is_the_last_flush(void **unused)
+/* Merged and on the disk: the files go, and what was made and removed between leaves no trace. */
+static void a_checkpoint_removes_what_was_merged(void **unused)
+{
+    (void)unused;
+    char names[8][64];
+    struct err err;
+    four_notes();
+    struct opened o = open_at(file_in("state.db"), 0);
+    check_moment(&o);
+    struct sum sum = {0};
+    state_scan_unmerged(o.numbers, add_up, &sum);
+    assert_int_equal(sum.count, 8);
+    flush(&o);
+    assert_int_equal(state_checkpoint(o.state, false, &err), ST_OK);
+    assert_int_equal(delta_files(names, 8), 0);
+    sum = (struct sum){0};
+    state_scan_unmerged(o.numbers, add_up, &sum);
+    assert_int_equal(sum.count, 0);
+    assert_int_equal(sum_of(&o).count, PLACES);
+    state_close(o.state);
+    o = open_at(file_in("state.db"), 0);
+    assert_int_equal(value_u64(&o, "position"), 104);
+    check_moment(&o);
+    state_close(o.state);
+}
+
+static void killed_between_notes_is_the_last_note(void **unused)
 {
     (void)unused;
     pid_t child = fork();
@@ -676,8 +876,10 @@ static void killed_between_flushes_is_the_last_flush(void **unused)
             state_lock(mover.o.state);
             move_one(&mover, i % PLACES, (i * 7 + 1) % PLACES);
             state_unlock(mover.o.state);
-            if (i == 700)
+            if (i == 300)
                 flush(&mover.o);
+            if (i == 700)
+                note(&mover.o);
         }
         kill(getpid(), SIGKILL);
     }
@@ -759,8 +961,10 @@ static void erased_bytes_are_in_no_file_after_a_truncating_checkpoint(void **unu
     state_unlock(o.state);
     flush(&o);
     assert_int_equal(state_checkpoint(o.state, true, &err), ST_OK);
-    const char *names[] = {"state.db", "state.db-wal"};
-    for (int i = 0; i < 2; i++) {
+    char names[8][64] = {"state.db", "state.db-wal"};
+    int count = 2 + delta_files(names + 2, 6);
+    assert_int_equal(count, 2);
+    for (int i = 0; i < count; i++) {
         static char bytes[1 << 20];
         FILE *file = fopen(file_in(names[i]), "r");
         size_t n = fread(bytes, 1, sizeof bytes, file);
@@ -771,17 +975,18 @@ static void erased_bytes_are_in_no_file_after_a_truncating_checkpoint(void **unu
     state_close(o.state);
 }
 
-static void values_are_those_of_the_flush(void **unused)
+static void values_are_those_of_the_note(void **unused)
 {
     (void)unused;
     struct opened o = open_at(file_in("state.db"), 0);
     state_lock(o.state);
     set_u64(&o, "position", 10);
     set_u64(&o, "dedup.day", 3);
-    state_freeze(o.state);
+    state_unlock(o.state);
+    note(&o);
+    state_lock(o.state);
     set_u64(&o, "position", 11);
     state_unlock(o.state);
-    flush(&o);
     assert_int_equal(value_u64(&o, "position"), 11);
     state_close(o.state);
     o = open_at(file_in("state.db"), 0);
@@ -799,7 +1004,7 @@ static void die_at(const char *point)
 {
     setenv("CRASH_AT", point, 1);
     struct mover mover = {.o = open_at(file_in("state.db"), 0)};
-    make_places(&mover.o); /* the first flush: position 0 */
+    make_places(&mover.o); /* the first note and merge: position 0 */
     state_lock(mover.o.state);
     for (uint64_t i = 0; i < 100; i++)
         move_one(&mover, i, i + 1);
@@ -811,15 +1016,16 @@ static void die_at(const char *point)
     _exit(2);
 }
 
-static void a_kill_at_any_point_leaves_one_whole_flush(void **unused)
+static void a_kill_at_any_point_leaves_one_whole_note(void **unused)
 {
     (void)unused;
     const struct {
         const char *point;
         uint64_t position;
     } kills[] = {
-        {"state_flush_begin:2", 0},
-        {"state_flush_before_commit:2", 0},
+        {"state_note_half:2", 0},
+        {"state_flush_begin:2", 100},
+        {"state_flush_before_commit:2", 100},
         {"state_flush_after_commit:2", 100},
         {"state_checkpoint", 100},
     };
@@ -843,7 +1049,7 @@ int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, make_folder, remove_folder)
     const struct CMUnitTest tests[] = {
-        TEST(flush_position_is_all_or_nothing),
+        TEST(what_was_noted_is_there_after_a_crash_and_nothing_else),
         TEST(a_flush_alone_evicts_down_to_the_bound),
         TEST(flush_beside_changes_is_of_one_moment),
         TEST(who_holds_the_lock_answers_and_nobody_waits),
@@ -851,14 +1057,18 @@ int main(void)
         TEST(snapshot_is_the_last_flush_and_not_what_is_dirty),
         TEST(scan_goes_in_key_order_and_shows_memory),
         TEST(filter_answers_for_unseen_keys_and_never_hides_a_seen_one),
-        TEST(full_disk_keeps_the_frozen_set_for_the_next_flush),
-        TEST(killed_between_flushes_is_the_last_flush),
+        TEST(full_disk_loses_nothing_and_half_applies_nothing),
+        TEST(a_torn_delta_is_the_note_before),
+        TEST(a_damaged_chunk_and_all_behind_it_are_cut_off),
+        TEST(the_delta_of_another_file_is_not_ours),
+        TEST(a_checkpoint_removes_what_was_merged),
+        TEST(killed_between_notes_is_the_last_note),
         TEST(damaged_object_ends_the_process_rather_than_fold_on_nothing),
         TEST(unusable_file_is_refused_with_the_way_out),
         TEST(erased_bytes_are_in_no_file_after_a_truncating_checkpoint),
-        TEST(values_are_those_of_the_flush),
+        TEST(values_are_those_of_the_note),
 #ifdef HEZOU_TEST_HOOKS
-        TEST(a_kill_at_any_point_leaves_one_whole_flush),
+        TEST(a_kill_at_any_point_leaves_one_whole_note),
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -72,3 +72,15 @@ SELECT name, value FROM value ORDER BY name
 -- Written in the flush that it describes.
 INSERT INTO value (name, value) VALUES ($1, $2)
 ON CONFLICT (name) DO UPDATE SET value = excluded.value
+
+-- name: delta_get
+-- Which delta files are this file's, and how much of them is in its tables.
+SELECT history, merged FROM delta
+
+-- name: delta_make
+-- Once in a file's life.
+INSERT INTO delta (id, history, merged) VALUES (1, $1, 0)
+
+-- name: delta_merged
+-- In the transaction that brings the chunks in.
+UPDATE delta SET merged = $1 WHERE id = 1

@@ -1,0 +1,560 @@
+/* state_delta.c - what changed since the last merge, in files beside state.db.
+ *
+ * A NOTE appends one chunk: each object that was changed since the note before, as it is now, with
+ * the values, at one journal position. That is sequential, so it costs a fraction of the same rows
+ * in SQLite, where neighbours in time lie on a thousand pages; a merge (state_merge.c) brings many
+ * chunks into the tables together. A start reads the file's chunks into memory, the later ones over
+ * the earlier ones, and stands where the last note was.
+ *
+ * A chunk is whole or absent: it has a checksum, and the next number. So what a crash tore, and
+ * what another history left, ends the reading; it is cut off, and the journal has the events. A
+ * file is removed when the tables have all of it on the disk. docs/format/state.md draws the bytes.
+ *
+ * Notes are made by the one thread that changes objects. So nothing changes while it encodes, and
+ * the lock is only held to keep others from loading and evicting beside it. */
+#include "store/state_int.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/hook.h"
+
+#define MAGIC 0x31445a48u /* "HZD1" */
+#define HEADER_BYTES 32   /* magic, checksum, history, number, bytes of the body */
+#define FILE_BYTES_MAX ((size_t)1 << 32)
+#define KEEP_BYTES ((size_t)16 << 20) /* memory that the next note may use again */
+
+/* --- files ------------------------------------------------------------------------------------ */
+
+static void delta_path(const struct state *state, uint64_t first, char ret[STATE_PATH_MAX])
+{
+    int n = snprintf(ret, STATE_PATH_MAX, "%s-delta-%llu", state->path, (unsigned long long)first);
+    CHECK(n > 0 && n < STATE_PATH_MAX);
+}
+
+static int delta_compare(const void *left, const void *right)
+{
+    uint64_t x = ((const struct delta_file *)left)->first;
+    uint64_t y = ((const struct delta_file *)right)->first;
+    return (x > y) - (x < y);
+}
+
+static void delta_add(struct state_delta *delta, uint64_t first)
+{
+    delta->files = mem_grow(delta->files, (delta->files_count + 1) * sizeof *delta->files);
+    delta->files[delta->files_count++] = (struct delta_file){.first = first, .last = first - 1};
+}
+
+/* All that the folder has, ascending. */
+static void delta_list(struct state *state)
+{
+    char prefix[STATE_PATH_MAX];
+    const char *slash = strrchr(state->path, '/');
+    snprintf(prefix, sizeof prefix, "%s-delta-", slash == NULL ? state->path : slash + 1);
+    DIR *dir = opendir(state->delta.folder);
+    if (dir == NULL)
+        return; /* then the database cannot be opened either, and says why */
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
+        char *end = NULL;
+        if (strncmp(entry->d_name, prefix, strlen(prefix)) != 0)
+            continue;
+        unsigned long long first = strtoull(entry->d_name + strlen(prefix), &end, 10);
+        if (*end == '\0' && first > 0)
+            delta_add(&state->delta, first);
+    }
+    closedir(dir);
+    if (state->delta.files_count > 0)
+        qsort(state->delta.files, state->delta.files_count, sizeof *state->delta.files,
+              delta_compare);
+}
+
+/* The file that the next chunk goes to. */
+static enum status delta_open(struct state *state, uint64_t number, struct err *err)
+{
+    struct state_delta *delta = &state->delta;
+    char path[STATE_PATH_MAX];
+    if (delta->fd >= 0)
+        return ST_OK;
+    delta_path(state, number, path);
+    enum status status = disk_open(delta->disk, path, O_RDWR | O_CREAT | O_TRUNC, &delta->fd, err);
+    if (status != ST_OK)
+        return status;
+    pthread_mutex_lock(&delta->mutex);
+    delta_add(delta, number);
+    pthread_mutex_unlock(&delta->mutex);
+    delta->end = 0;
+    delta->folder_dirty = true;
+    return ST_OK;
+}
+
+static void file_close(struct state_delta *delta)
+{
+    if (delta->fd >= 0)
+        close(delta->fd);
+    delta->fd = -1;
+}
+
+size_t state_delta_files(struct state *state, uint64_t **ret_first)
+{
+    struct state_delta *delta = &state->delta;
+    pthread_mutex_lock(&delta->mutex);
+    size_t count = delta->files_count;
+    *ret_first = mem_alloc((count + 1) * sizeof **ret_first);
+    for (size_t i = 0; i < count; i++)
+        (*ret_first)[i] = delta->files[i].first;
+    pthread_mutex_unlock(&delta->mutex);
+    return count;
+}
+
+enum status state_delta_read(struct state *state, uint64_t first, struct buf *ret_bytes,
+                             struct err *err)
+{
+    char path[STATE_PATH_MAX];
+    delta_path(state, first, path);
+    return disk_read_file(state->delta.disk, path, FILE_BYTES_MAX, &ret_bytes->p, &ret_bytes->n,
+                          err);
+}
+
+void state_delta_forget(struct state *state, uint64_t merged)
+{
+    struct state_delta *delta = &state->delta;
+    size_t kept = 0;
+    struct err err;
+    pthread_mutex_lock(&delta->mutex);
+    for (size_t i = 0; i < delta->files_count; i++) {
+        struct delta_file *file = &delta->files[i];
+        bool done = file->sealed && file->last <= merged;
+        char path[STATE_PATH_MAX];
+        if (done)
+            delta_path(state, file->first, path);
+        /* One that cannot be removed now is tried again with the next. */
+        if (!done || (disk_remove(delta->disk, path, &err) != ST_OK && err.status != ST_NOT_FOUND))
+            delta->files[kept++] = *file;
+    }
+    delta->files_count = kept;
+    pthread_mutex_unlock(&delta->mutex);
+}
+
+void state_delta_init(struct state *state, struct disk *disk)
+{
+    struct state_delta *delta = &state->delta;
+    const char *slash = strrchr(state->path, '/');
+    int n = slash == NULL ? snprintf(delta->folder, STATE_PATH_MAX, ".")
+                          : snprintf(delta->folder, STATE_PATH_MAX, "%.*s",
+                                     (int)(slash - state->path), state->path);
+    CHECK(n > 0 && n < STATE_PATH_MAX);
+    disk_init(&delta->own_disk);
+    delta->disk = disk != NULL ? disk : &delta->own_disk;
+    delta->fd = -1;
+    buf_init(&delta->chunk, FILE_BYTES_MAX);
+    buf_init(&delta->scratch, STATE_OBJECT_BYTES_MAX);
+    CHECK(pthread_mutex_init(&delta->mutex, NULL) == 0);
+}
+
+/* --- encoding a chunk ------------------------------------------------------------------------- */
+
+/* Under the lock. */
+static void encode_values(struct state *state, struct buf *chunk)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < state->values_count; i++)
+        count += state->values[i].changed;
+    buf_varint(chunk, count);
+    for (size_t i = 0; i < state->values_count; i++) {
+        struct state_named_value *value = &state->values[i];
+        if (!value->changed)
+            continue;
+        value->changed = false;
+        buf_blob(chunk, str_of(value->name));
+        buf_blob(chunk, buf_view(&value->value));
+    }
+}
+
+static void encode_key(const struct state_table *table, struct hash128 key, struct buf *chunk)
+{
+    buf_u64(chunk, key.a);
+    if (!table->def->integer_key)
+        buf_u64(chunk, key.b);
+}
+
+static void encode_row(struct state_table *table, const struct state_entry *entry,
+                       struct buf *chunk)
+{
+    struct buf *scratch = &table->state->delta.scratch;
+    encode_key(table, entry->key, chunk);
+    if (entry->flags & FLAG_REMOVED) {
+        buf_char(chunk, DELTA_REMOVED);
+        return;
+    }
+    buf_char(chunk, DELTA_PUT);
+    buf_reset(scratch);
+    table->def->encode(entry, scratch);
+    CHECK(!scratch->overflow);
+    buf_blob(chunk, buf_view(scratch));
+}
+
+/* A section's length stands before it, so that a reader of other tables may skip it. */
+static void encode_table(struct state_table *table, struct buf *chunk)
+{
+    struct state *state = table->state;
+    buf_blob(chunk, str_of(table->def->name));
+    buf_varint(chunk, table->changed.count);
+    size_t at = chunk->n;
+    buf_u64(chunk, 0);
+    for (size_t i = 0; i < table->changed.count; i++) {
+        encode_row(table, table->changed.entries[i], chunk);
+        if (i % SLICE == SLICE - 1)
+            state_breathe(state);
+    }
+    CHECK(!chunk->overflow);
+    uint64_t bytes = chunk->n - at - sizeof bytes;
+    memcpy(chunk->p + at, &bytes, sizeof bytes);
+}
+
+static void encode_header(struct state *state, uint64_t number, struct buf *chunk)
+{
+    struct buf header;
+    uint32_t sum;
+    buf_init(&header, HEADER_BYTES);
+    buf_u32(&header, MAGIC);
+    buf_u32(&header, 0);
+    buf_u64(&header, state->delta.history);
+    buf_u64(&header, number);
+    buf_u64(&header, chunk->n - HEADER_BYTES);
+    memcpy(chunk->p, header.p, HEADER_BYTES);
+    buf_done(&header);
+    sum = crc32c(0, chunk->p + 8, chunk->n - 8);
+    memcpy(chunk->p + 4, &sum, sizeof sum);
+}
+
+static void set_rows_value(struct state_table *table)
+{
+    char name[STATE_ROWS_NAME_MAX];
+    state_rows_name(table->def->name, name);
+    struct buf value;
+    buf_init(&value, sizeof table->rows);
+    buf_u64(&value, table->rows);
+    state_set_value(table->state, name, buf_view(&value));
+    buf_done(&value);
+}
+
+static void encode_chunk(struct state *state, uint64_t number)
+{
+    struct buf *chunk = &state->delta.chunk;
+    buf_reset(chunk);
+    CHECK(buf_room(chunk, HEADER_BYTES) != NULL);
+    chunk->n = HEADER_BYTES;
+    state_lock(state);
+    for (int i = 0; i < state->tables_count; i++)
+        set_rows_value(&state->tables[i]);
+    encode_values(state, chunk);
+    buf_varint(chunk, (uint64_t)state->tables_count);
+    for (int i = 0; i < state->tables_count; i++)
+        encode_table(&state->tables[i], chunk);
+    state_unlock(state);
+    encode_header(state, number, chunk);
+}
+
+static void recovered_free(struct state_delta *delta)
+{
+    for (size_t i = 0; i < delta->recovered_count; i++)
+        free(delta->recovered[i].p);
+    free(delta->recovered);
+    delta->recovered = NULL;
+    delta->recovered_count = 0;
+}
+
+/* --- a note ----------------------------------------------------------------------------------- */
+
+static enum status chunk_write(struct state *state, uint64_t number, struct err *err)
+{
+    struct state_delta *delta = &state->delta;
+    const struct buf *chunk = &delta->chunk;
+    size_t half = chunk->n / 2;
+    enum status status = delta_open(state, number, err);
+    if (status == ST_OK)
+        status = disk_write_at(delta->disk, delta->fd, chunk->p, half, delta->end, err);
+    HOOK("state_note_half");
+    if (status == ST_OK)
+        status = disk_write_at(delta->disk, delta->fd, chunk->p + half, chunk->n - half,
+                               delta->end + half, err);
+    if (status == ST_OK)
+        status = disk_sync(delta->disk, delta->fd, err);
+    if (status == ST_OK && delta->folder_dirty)
+        status = disk_sync_folder(delta->disk, delta->folder, err);
+    if (status != ST_OK)
+        return status;
+    delta->folder_dirty = false;
+    delta->end += chunk->n;
+    return ST_OK;
+}
+
+/* The objects are what the file says. */
+static void settle_table(struct state_table *table, uint32_t number)
+{
+    struct state *state = table->state;
+    for (size_t i = 0; i < table->changed.count; i++) {
+        struct state_entry *entry = table->changed.entries[i];
+        entry->flags &= (uint8_t)~FLAG_CHANGED;
+        entry->chunk = number;
+        state->bytes += entry_cost(entry);
+        if (i % SLICE == SLICE - 1)
+            state_breathe(state);
+    }
+    table->changed.count = 0;
+}
+
+static void settle(struct state *state, uint64_t number)
+{
+    state_lock(state);
+    for (int i = 0; i < state->tables_count; i++)
+        settle_table(&state->tables[i], (uint32_t)number);
+    state_unlock(state);
+    struct state_delta *delta = &state->delta;
+    pthread_mutex_lock(&delta->mutex);
+    delta->noted = number;
+    delta->unmerged_bytes += delta->chunk.n;
+    delta->files[delta->files_count - 1].last = number;
+    pthread_mutex_unlock(&delta->mutex);
+    if (delta->chunk.capacity > KEEP_BYTES)
+        buf_done(&delta->chunk);
+}
+
+enum status state_note(struct state *state, struct err *err)
+{
+    uint64_t number = state->delta.noted + 1;
+    CHECK(number <= UINT32_MAX);
+    recovered_free(&state->delta); /* all tables have theirs */
+    encode_chunk(state, number);
+    enum status status = chunk_write(state, number, err);
+    if (status != ST_OK) { /* the objects are still marked as changed */
+        state_lock(state);
+        for (size_t i = 0; i < state->values_count; i++)
+            state->values[i].changed = true;
+        state_unlock(state);
+        return status;
+    }
+    settle(state, number);
+    return ST_OK;
+}
+
+uint64_t state_unmerged_bytes(struct state *state)
+{
+    pthread_mutex_lock(&state->delta.mutex);
+    uint64_t bytes = state->delta.unmerged_bytes;
+    pthread_mutex_unlock(&state->delta.mutex);
+    return bytes;
+}
+
+void state_seal(struct state *state)
+{
+    struct state_delta *delta = &state->delta;
+    pthread_mutex_lock(&delta->mutex);
+    delta->sealed = delta->noted;
+    delta->unmerged_bytes = 0;
+    if (delta->files_count > 0)
+        delta->files[delta->files_count - 1].sealed = true;
+    pthread_mutex_unlock(&delta->mutex);
+    file_close(delta);
+}
+
+/* --- reading chunks --------------------------------------------------------------------------- */
+
+bool delta_chunk_next(struct cursor *cursor, uint64_t history, struct delta_chunk *ret_chunk)
+{
+    const unsigned char *start = cursor->p;
+    size_t left = (size_t)(cursor->end - start);
+    uint32_t magic, sum;
+    if (left < HEADER_BYTES)
+        return false;
+    memcpy(&magic, start, sizeof magic);
+    memcpy(&sum, start + 4, sizeof sum);
+    struct cursor header = cursor_of((struct str){(const char *)start + 8, HEADER_BYTES - 8});
+    uint64_t theirs = cursor_u64(&header);
+    ret_chunk->number = cursor_u64(&header);
+    uint64_t bytes = cursor_u64(&header);
+    if (magic != MAGIC || theirs != history || bytes > left - HEADER_BYTES ||
+        crc32c(0, start + 8, HEADER_BYTES - 8 + bytes) != sum)
+        return false;
+    ret_chunk->body = (struct str){(const char *)start + HEADER_BYTES, bytes};
+    cursor->p = start + HEADER_BYTES + bytes;
+    return true;
+}
+
+void delta_values(struct cursor *cursor, delta_value *value, void *ctx)
+{
+    uint64_t count = cursor_varint(cursor);
+    for (uint64_t i = 0; i < count && !cursor->bad; i++) {
+        struct str name = cursor_blob(cursor);
+        struct str bytes = cursor_blob(cursor);
+        if (!cursor->bad)
+            value(ctx, name, bytes);
+    }
+}
+
+static bool row_next(const struct state_table *table, struct cursor *cursor, struct delta_row *row)
+{
+    row->key = (struct hash128){cursor_u64(cursor), 0};
+    if (!table->def->integer_key)
+        row->key.b = cursor_u64(cursor);
+    uint8_t kind = cursor_u8(cursor);
+    row->removed = kind == DELTA_REMOVED;
+    row->bytes = row->removed ? (struct str){NULL, 0} : cursor_blob(cursor);
+    return !cursor->bad && (row->removed || kind == DELTA_PUT);
+}
+
+bool delta_rows(const struct state_table *table, struct str body, delta_row_found *found, void *ctx)
+{
+    struct cursor cursor = cursor_of(body);
+    uint64_t values = cursor_varint(&cursor);
+    for (uint64_t i = 0; i < 2 * values && !cursor.bad; i++)
+        (void)cursor_blob(&cursor);
+    uint64_t tables = cursor_varint(&cursor);
+    for (uint64_t t = 0; t < tables && !cursor.bad; t++) {
+        struct str name = cursor_blob(&cursor);
+        uint64_t count = cursor_varint(&cursor);
+        struct cursor rows = cursor_of(cursor_bytes(&cursor, cursor_u64(&cursor)));
+        if (cursor.bad || !str_is(name, table->def->name))
+            continue;
+        struct delta_row row;
+        for (uint64_t i = 0; i < count; i++) {
+            if (!row_next(table, &rows, &row))
+                return false;
+            found(ctx, &row);
+        }
+    }
+    return !cursor.bad;
+}
+
+/* --- at the start ----------------------------------------------------------------------------- */
+
+static void value_take(void *ctx, struct str name, struct str bytes)
+{
+    state_set_loaded_value(ctx, name, bytes);
+}
+
+/* The chunks that follow what is there. How many bytes they and those that are merged take. */
+static size_t chunks_take(struct state *state, struct delta_file *file, struct str bytes)
+{
+    struct state_delta *delta = &state->delta;
+    struct cursor cursor = cursor_of(bytes);
+    struct delta_chunk chunk;
+    size_t good = 0;
+    while (delta_chunk_next(&cursor, delta->history, &chunk) &&
+           (chunk.number <= delta->merged || chunk.number == delta->noted + 1)) {
+        good = (size_t)((const char *)cursor.p - bytes.p);
+        file->last = chunk.number;
+        if (chunk.number <= delta->merged)
+            continue;
+        struct cursor body = cursor_of(chunk.body);
+        delta_values(&body, value_take, state);
+        delta->noted = chunk.number;
+        delta->unmerged_bytes += chunk.body.n;
+    }
+    return good;
+}
+
+/* *ret_whole is false when something came behind the chunks that is none of ours; it is cut off. */
+static enum status file_read(struct state *state, struct delta_file *file, bool *ret_whole,
+                             struct err *err)
+{
+    struct state_delta *delta = &state->delta;
+    char path[STATE_PATH_MAX];
+    struct buf bytes = {0};
+    int fd = -1;
+    enum status status = state_delta_read(state, file->first, &bytes, err);
+    if (status != ST_OK)
+        return status;
+    size_t good = chunks_take(state, file, buf_view(&bytes));
+    file->sealed = true; /* the next note begins a file of its own */
+    *ret_whole = good == bytes.n && good > 0;
+    bytes.n = good;
+    delta->recovered =
+        mem_grow(delta->recovered, (delta->recovered_count + 1) * sizeof *delta->recovered);
+    delta->recovered[delta->recovered_count++] = bytes;
+    if (*ret_whole || good == 0)
+        return ST_OK;
+    delta_path(state, file->first, path);
+    status = disk_open(delta->disk, path, O_RDWR, &fd, err);
+    if (status != ST_OK)
+        return status;
+    status = disk_truncate(delta->disk, fd, good, err);
+    close(fd);
+    return status;
+}
+
+/* What cannot follow is no use to anybody: it must not be there when its number comes again. */
+static enum status rest_remove(struct state *state, size_t from, struct err *err)
+{
+    struct state_delta *delta = &state->delta;
+    enum status status = ST_OK;
+    char path[STATE_PATH_MAX];
+    for (size_t i = from; status == ST_OK && i < delta->files_count; i++) {
+        delta_path(state, delta->files[i].first, path);
+        status = disk_remove(delta->disk, path, err);
+    }
+    delta->files_count = from;
+    return status;
+}
+
+enum status state_delta_open(struct state *state, struct err *err)
+{
+    struct state_delta *delta = &state->delta;
+    enum status status = ST_OK;
+    bool whole = true;
+    size_t kept = 0;
+    delta->noted = delta->sealed = delta->merged;
+    delta_list(state);
+    while (status == ST_OK && whole && kept < delta->files_count &&
+           delta->files[kept].first <= delta->noted + 1) {
+        struct delta_file *file = &delta->files[kept];
+        status = file_read(state, file, &whole, err);
+        kept += file->last >= file->first; /* else there is nothing in it */
+    }
+    if (status == ST_OK)
+        status = rest_remove(state, kept, err);
+    if (status == ST_OK)
+        state_delta_forget(state, delta->merged); /* what a kill left */
+    return status;
+}
+
+static void row_take(void *ctx, const struct delta_row *row)
+{
+    struct state_table *table = ctx;
+    if (row->removed)
+        state_recover_removed(table, row->key);
+    else
+        state_recover(table, row->key, row->bytes);
+}
+
+void state_delta_apply(struct state_table *table)
+{
+    struct state_delta *delta = &table->state->delta;
+    for (size_t i = 0; i < delta->recovered_count; i++) {
+        struct cursor cursor = cursor_of(buf_view(&delta->recovered[i]));
+        struct delta_chunk chunk;
+        while (delta_chunk_next(&cursor, delta->history, &chunk)) {
+            if (chunk.number <= delta->merged)
+                continue;
+            if (!delta_rows(table, chunk.body, row_take, table))
+                fatal("could not read %s: chunk %llu of its delta is damaged; delete state.db and "
+                      "its delta files, they are rebuilt from the journal",
+                      table->state->path, (unsigned long long)chunk.number);
+        }
+    }
+}
+
+void state_delta_close(struct state *state)
+{
+    struct state_delta *delta = &state->delta;
+    file_close(delta);
+    recovered_free(delta);
+    buf_done(&delta->chunk);
+    buf_done(&delta->scratch);
+    free(delta->files);
+    pthread_mutex_destroy(&delta->mutex);
+}

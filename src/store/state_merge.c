@@ -1,0 +1,256 @@
+/* state_merge.c - many chunks of the delta become one transaction, while folding goes on.
+ *
+ * A merge reads what was noted up to the seal, takes the last word on each key, and writes it
+ * sorted by key, since neighbours share pages. It touches no object: the bytes come from the
+ * delta's files, so it needs the lock only at its end, to tell the cache that what was noted may
+ * leave it. When the commit fails nothing has changed, and the next call does it all again.
+ *
+ * It runs behind the threads that answer somebody, and holds no lock of ours meanwhile.
+ *
+ * Invariant: a reader of the tables sees them at one journal position, that of a note. */
+#include "store/state_int.h"
+
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "base/clock.h"
+#include "base/hook.h"
+#include "base/thread.h"
+#include "state_sql.h"
+
+/* --- what is to be written -------------------------------------------------------------------- */
+
+struct merge_rows {
+    struct delta_row *rows;
+    size_t count, capacity;
+};
+
+struct merge_value {
+    struct str name, bytes;
+};
+
+struct merge {
+    struct state *state;
+    uint64_t from, upto; /* chunks (from, upto] */
+    struct buf *files;   /* all below points into their bytes */
+    size_t files_count;
+    struct merge_rows tables[STATE_TABLES_MAX];
+    struct merge_value *values; /* of one name the last counts */
+    size_t values_count;
+    struct err *err;
+    enum status status;
+};
+
+static void merge_done(struct merge *merge)
+{
+    for (size_t i = 0; i < merge->files_count; i++)
+        free(merge->files[i].p);
+    for (int t = 0; t < merge->state->tables_count; t++)
+        free(merge->tables[t].rows);
+    free(merge->files);
+    free(merge->values);
+}
+
+static void row_gather(void *ctx, const struct delta_row *row)
+{
+    struct merge_rows *into = ctx;
+    if (into->count == into->capacity) {
+        into->capacity = into->capacity == 0 ? 1024 : into->capacity * 2;
+        into->rows = mem_grow(into->rows, into->capacity * sizeof *into->rows);
+    }
+    CHECK(into->count <= UINT32_MAX);
+    into->rows[into->count] = *row;
+    into->rows[into->count].order = (uint32_t)into->count;
+    into->count++;
+}
+
+static void value_gather(void *ctx, struct str name, struct str bytes)
+{
+    struct merge *merge = ctx;
+    merge->values = mem_grow(merge->values, (merge->values_count + 1) * sizeof *merge->values);
+    merge->values[merge->values_count++] = (struct merge_value){name, bytes};
+}
+
+static enum status chunk_gather(struct merge *merge, const struct delta_chunk *chunk,
+                                struct err *err)
+{
+    struct state *state = merge->state;
+    struct cursor body = cursor_of(chunk->body);
+    delta_values(&body, value_gather, merge);
+    for (int t = 0; t < state->tables_count; t++)
+        if (!delta_rows(&state->tables[t], chunk->body, row_gather, &merge->tables[t]))
+            return err_set(err, ST_CORRUPT, "chunk %llu of the delta is damaged",
+                           (unsigned long long)chunk->number);
+    return ST_OK;
+}
+
+static enum status file_gather(struct merge *merge, uint64_t first, struct err *err)
+{
+    struct buf *file = &merge->files[merge->files_count++];
+    enum status status = state_delta_read(merge->state, first, file, err);
+    struct cursor cursor = cursor_of(buf_view(file));
+    struct delta_chunk chunk;
+    while (status == ST_OK && merge->from < merge->upto &&
+           delta_chunk_next(&cursor, merge->state->delta.history, &chunk)) {
+        if (chunk.number != merge->from + 1)
+            continue;
+        status = chunk_gather(merge, &chunk, err);
+        merge->from = chunk.number;
+    }
+    return status;
+}
+
+static enum status merge_gather(struct merge *merge, struct err *err)
+{
+    uint64_t *first = NULL;
+    size_t count = state_delta_files(merge->state, &first);
+    enum status status = ST_OK;
+    merge->files = mem_zero((count + 1) * sizeof *merge->files);
+    for (size_t i = 0; status == ST_OK && i < count && first[i] <= merge->upto; i++)
+        status = file_gather(merge, first[i], err);
+    free(first);
+    if (status == ST_OK && merge->from != merge->upto)
+        status = err_set(err, ST_CORRUPT, "chunk %llu of the delta is not there",
+                         (unsigned long long)merge->from + 1);
+    return status;
+}
+
+/* --- write ------------------------------------------------------------------------------------ */
+
+static int compare_rows(const void *left, const void *right, void *table)
+{
+    const struct delta_row *x = left;
+    const struct delta_row *y = right;
+    int by_key = state_key_compare(table, x->key, y->key);
+    return by_key != 0 ? by_key : (x->order > y->order) - (x->order < y->order);
+}
+
+static enum status write_table(struct state_table *table, const struct merge_rows *rows,
+                               struct err *err)
+{
+    struct db_stmt *put = db_prepare(table->state->writer, table->sql_put);
+    struct db_stmt *delete = db_prepare(table->state->writer, table->sql_delete);
+    enum status status = ST_OK;
+    for (size_t i = 0; status == ST_OK && i < rows->count; i++) {
+        const struct delta_row *row = &rows->rows[i];
+        if (i + 1 < rows->count && state_key_compare(table, row->key, row[1].key) == 0)
+            continue; /* there is a later word on it */
+        struct db_stmt *stmt = row->removed ? delete : put;
+        state_bind_key(table, stmt, 1, row->key);
+        if (!row->removed)
+            db_bind_borrowed(stmt, 2, row->bytes);
+        status = db_exec(stmt, err);
+    }
+    return status;
+}
+
+static enum status write_values(const struct merge *merge, struct err *err)
+{
+    struct db_stmt *put = db_prepare(merge->state->writer, state_value_put);
+    enum status status = ST_OK;
+    for (size_t i = 0; status == ST_OK && i < merge->values_count; i++) {
+        db_bind_str(put, 1, merge->values[i].name);
+        db_bind_borrowed(put, 2, merge->values[i].bytes);
+        status = db_exec(put, err);
+    }
+    return status;
+}
+
+static enum status write_all(const struct merge *merge, struct err *err)
+{
+    struct state *state = merge->state;
+    for (int t = 0; t < state->tables_count; t++)
+        if (merge->tables[t].count > 0)
+            qsort_r(merge->tables[t].rows, merge->tables[t].count, sizeof(struct delta_row),
+                    compare_rows, &state->tables[t]);
+    enum status status = db_begin(state->writer, err);
+    for (int t = 0; status == ST_OK && t < state->tables_count; t++)
+        status = write_table(&state->tables[t], &merge->tables[t], err);
+    if (status == ST_OK)
+        status = write_values(merge, err);
+    if (status == ST_OK) {
+        struct db_stmt *merged = db_prepare(state->writer, state_delta_merged);
+        db_bind_int(merged, 1, (int64_t)merge->upto);
+        status = db_exec(merged, err);
+    }
+    HOOK("state_flush_before_commit");
+    if (status == ST_OK)
+        status = db_commit(state->writer, err);
+    if (status != ST_OK)
+        db_rollback(state->writer);
+    return status;
+}
+
+static void merge_run(void *ctx)
+{
+    struct merge *merge = ctx;
+    merge->status = merge_gather(merge, merge->err);
+    if (merge->status == ST_OK)
+        merge->status = write_all(merge, merge->err);
+}
+
+/* --- after the commit ------------------------------------------------------------------------- */
+
+/* Its row is gone: nobody needs to know any more that it was removed. True when it has been freed.
+ */
+static bool tombstone_free(struct state *state, struct removed_entry removed)
+{
+    struct state_entry *entry = removed.entry;
+    if ((entry->flags & FLAG_CHANGED) || entry->chunk > state->delta.merged)
+        return false;
+    struct hash128 mapped = map_key(removed.table, entry->key);
+    const uint64_t *slot = map_find(&removed.table->map, mapped);
+    if (slot != NULL && entry_of(*slot) == entry)
+        map_remove(&removed.table->map, mapped);
+    state->bytes -= entry_cost(entry);
+    removed.table->def->free(entry);
+    return true;
+}
+
+static void tombstones_free(struct state *state)
+{
+    state_lock(state);
+    struct removed_list list = state->removed;
+    state->removed = (struct removed_list){0};
+    for (size_t i = 0; i < list.count; i++) {
+        if (!tombstone_free(state, list.entries[i]))
+            removed_add(&state->removed, list.entries[i]);
+        if (i % SLICE == SLICE - 1) {
+            state_unlock(state);
+            state_lock(state);
+        }
+    }
+    state_unlock(state);
+    free(list.entries);
+}
+
+static void settle(struct state *state, uint64_t upto, int64_t start_us)
+{
+    state_lock(state);
+    /* Before an entry may be evicted and read again: from a view that has this commit. */
+    state_reader_refresh(state);
+    __atomic_store_n(&state->delta.merged, upto, __ATOMIC_RELEASE);
+    state->hand_idle = 0;
+    state->flushes++;
+    state->flush_last_us = monotonic_us() - start_us;
+    state_unlock(state);
+    tombstones_free(state);
+    state_evict_down(state);
+}
+
+enum status state_merge(struct state *state, struct err *err)
+{
+    struct merge merge = {
+        .state = state, .from = state->delta.merged, .upto = state->delta.sealed, .err = err};
+    if (merge.from >= merge.upto)
+        return ST_OK;
+    int64_t start_us = monotonic_us();
+    HOOK("state_flush_begin");
+    thread_background_run(merge_run, &merge);
+    merge_done(&merge);
+    if (merge.status != ST_OK)
+        return merge.status;
+    HOOK("state_flush_after_commit");
+    settle(state, merge.upto, start_us);
+    return ST_OK;
+}
