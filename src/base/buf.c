@@ -114,16 +114,17 @@ void buf_u64(struct buf *buf, uint64_t v)
     buf_put(buf, &v, sizeof v);
 }
 
-void buf_varint(struct buf *buf, uint64_t v)
+void buf_varint_long(struct buf *buf, uint64_t v)
 {
-    unsigned char bytes[10];
-    size_t n = 0;
-    while (v >= 0x80) {
-        bytes[n++] = (unsigned char)(v | 0x80);
-        v >>= 7;
-    }
-    bytes[n++] = (unsigned char)v;
-    buf_put(buf, bytes, n);
+    size_t n = (size_t)(63 - __builtin_clzll(v | 1)) / 7 + 1;
+    char *to = buf_room(buf, n);
+    if (to == NULL)
+        return;
+    for (; v >= 0x80; v >>= 7)
+        *to++ = (char)(v | 0x80);
+    to[0] = (char)v;
+    to[1] = '\0';
+    buf->n += n;
 }
 
 void buf_blob(struct buf *buf, struct str bytes)
@@ -151,11 +152,6 @@ static uint64_t cursor_fixed(struct cursor *cursor, size_t n)
     return v;
 }
 
-uint8_t cursor_u8(struct cursor *cursor)
-{
-    return (uint8_t)cursor_fixed(cursor, 1);
-}
-
 uint16_t cursor_u16(struct cursor *cursor)
 {
     return (uint16_t)cursor_fixed(cursor, 2);
@@ -166,7 +162,7 @@ uint64_t cursor_u64(struct cursor *cursor)
     return cursor_fixed(cursor, 8);
 }
 
-uint64_t cursor_varint(struct cursor *cursor)
+uint64_t cursor_varint_long(struct cursor *cursor)
 {
     uint64_t v = 0;
     for (unsigned shift = 0; shift < 64; shift += 7) {

@@ -49,7 +49,14 @@ void buf_digits(struct buf *buf, uint64_t v, int digits);
 void buf_u16(struct buf *buf, uint16_t v);
 void buf_u32(struct buf *buf, uint32_t v);
 void buf_u64(struct buf *buf, uint64_t v);
-void buf_varint(struct buf *buf, uint64_t v);
+void buf_varint_long(struct buf *buf, uint64_t v); /* of two bytes and more; buf_varint's */
+static inline void buf_varint(struct buf *buf, uint64_t v)
+{
+    if (v < 0x80)
+        buf_char(buf, (char)v);
+    else
+        buf_varint_long(buf, v);
+}
 /* A varint length, then the bytes. */
 void buf_blob(struct buf *buf, struct str bytes);
 
@@ -71,10 +78,20 @@ static inline struct cursor cursor_of(struct str bytes)
     return (struct cursor){(const unsigned char *)bytes.p, (const unsigned char *)bytes.p + bytes.n,
                            false};
 }
-uint8_t cursor_u8(struct cursor *cursor);
+static inline uint8_t cursor_u8(struct cursor *cursor)
+{
+    cursor->bad |= cursor->p == cursor->end;
+    return cursor->bad ? 0 : *cursor->p++;
+}
 uint16_t cursor_u16(struct cursor *cursor);
 uint64_t cursor_u64(struct cursor *cursor);
-uint64_t cursor_varint(struct cursor *cursor);
+uint64_t cursor_varint_long(struct cursor *cursor); /* of any number of bytes; cursor_varint's */
+static inline uint64_t cursor_varint(struct cursor *cursor)
+{
+    if (!cursor->bad && cursor->p < cursor->end && *cursor->p < 0x80)
+        return *cursor->p++;
+    return cursor_varint_long(cursor);
+}
 struct str cursor_blob(struct cursor *cursor);
 struct str cursor_bytes(struct cursor *cursor, size_t n);
 static inline bool cursor_at_end(const struct cursor *cursor)

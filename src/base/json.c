@@ -41,34 +41,44 @@ static inline bool eight_quoting(uint64_t v)
     return (eight_below(v ^ EIGHT * '"', 1) | eight_below(v ^ EIGHT * '\\', 1)) != 0;
 }
 
-/* Behind the text that begins at `i`, the byte after its opening quote; n when it does not end. */
-static size_t text_end(const char *p, size_t i, size_t n)
+/* Only a container looks which ones have ended before it. */
+static bool values_depth_allowed(yyjson_val *value, size_t count)
 {
-    for (; i < n; i++) {
-        while (n - i > 8 && !eight_quoting(eight_load(p + i)))
-            i += 8;
-        if (p[i] == '"')
-            return i + 1;
-        if (p[i] == '\\')
-            i++;
+    const yyjson_val *ends[JSON_DEPTH_MAX]; /* of the containers that are open */
+    size_t depth = 0;
+    for (; count > 0; value++, count--) {
+        if (!unsafe_yyjson_is_ctn(value))
+            continue;
+        while (depth > 0 && value >= ends[depth - 1])
+            depth--;
+        if (depth == JSON_DEPTH_MAX)
+            return false;
+        ends[depth++] = unsafe_yyjson_get_next(value);
     }
-    return n;
+    return true;
 }
 
-/* yyjson takes any depth; our own walks must not. Brackets inside texts do not count. */
-static bool depth_allowed(struct str text)
+bool json_depth_allowed(const yyjson_doc *doc)
+{
+    return doc->val_read <= JSON_DEPTH_MAX || values_depth_allowed(doc->root, doc->val_read);
+}
+
+/* The same of a text that is no JSON, so that "[[[[…" is refused for what it is. Brackets inside
+ * texts do not count. */
+static bool text_depth_allowed(struct str text)
 {
     int depth = 0;
-    for (size_t i = 0; i < text.n;) {
-        char c = text.p[i++];
-        if (c == '"') {
-            i = text_end(text.p, i, text.n);
-        } else if (c == '{' || c == '[') {
-            if (++depth > JSON_DEPTH_MAX)
-                return false;
-        } else if (c == '}' || c == ']') {
+    bool quoted = false;
+    for (size_t i = 0; i < text.n; i++) {
+        char c = text.p[i];
+        if (quoted && c == '\\')
+            i++;
+        else if (c == '"')
+            quoted = !quoted;
+        else if (!quoted && (c == '{' || c == '[') && ++depth > JSON_DEPTH_MAX)
+            return false;
+        else if (!quoted && (c == '}' || c == ']'))
             depth--;
-        }
     }
     return true;
 }
@@ -85,51 +95,43 @@ static yyjson_alc *pool_ready(struct json_pool *pool, size_t text_n)
     return &pool->alc;
 }
 
+static enum status too_deep(struct err *err)
+{
+    return err_set(err, ST_TOO_LARGE, "the JSON is nested deeper than %d", JSON_DEPTH_MAX);
+}
+
+/* yyjson takes any depth, and without recursion; our own walks must not. So the depth is looked at
+ * in the values, of which there are far fewer than bytes. Until then a text of brackets alone may
+ * take 24 bytes for each of its own (16 for a value, grown by half), from a pool 13. */
 static enum status parse(yyjson_alc *alc, yyjson_read_flag flags, struct str text,
                          yyjson_doc **ret_doc, struct err *err)
 {
+    if (text.n == 0)
+        return err_set(err, ST_INVALID, "the JSON text is empty");
     yyjson_read_err bad;
     yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text.p, text.n, flags, alc, &bad);
     if (doc == NULL)
-        return err_set(err, ST_INVALID, "invalid JSON at byte %zu: %s", bad.pos, bad.msg);
+        return text_depth_allowed(text)
+                   ? err_set(err, ST_INVALID, "invalid JSON at byte %zu: %s", bad.pos, bad.msg)
+                   : too_deep(err);
+    if (!json_depth_allowed(doc)) {
+        yyjson_doc_free(doc);
+        return too_deep(err);
+    }
     *ret_doc = doc;
-    return ST_OK;
-}
-
-static enum status parse_allowed(struct str text, struct err *err)
-{
-    if (text.n == 0)
-        return err_set(err, ST_INVALID, "the JSON text is empty");
-    if (!depth_allowed(text))
-        return err_set(err, ST_TOO_LARGE, "the JSON is nested deeper than %d", JSON_DEPTH_MAX);
     return ST_OK;
 }
 
 enum status json_parse(struct json_pool *pool, struct str text, yyjson_doc **ret_doc,
                        struct err *err)
 {
-    enum status status = parse_allowed(text, err);
-    if (status != ST_OK)
-        return status;
     yyjson_alc *alc = pool == NULL ? NULL : pool_ready(pool, text.n);
     return parse(alc, YYJSON_READ_NOFLAG, text, ret_doc, err);
 }
 
 enum status json_parse_exact(struct str text, yyjson_doc **ret_doc, struct err *err)
 {
-    enum status status = parse_allowed(text, err);
-    return status == ST_OK ? parse(NULL, YYJSON_READ_NUMBER_AS_RAW, text, ret_doc, err) : status;
-}
-
-struct str json_str(yyjson_val *value)
-{
-    return yyjson_is_str(value) ? (struct str){yyjson_get_str(value), yyjson_get_len(value)}
-                                : (struct str){"", 0};
-}
-
-struct str json_member_str(yyjson_val *object, const char *name)
-{
-    return json_str(yyjson_obj_get(object, name));
+    return parse(NULL, YYJSON_READ_NUMBER_AS_RAW, text, ret_doc, err);
 }
 
 void json_write(struct buf *buf, yyjson_val *value)

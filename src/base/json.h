@@ -34,10 +34,20 @@ MUST_USE enum status json_parse(struct json_pool *pool, struct str text, yyjson_
  * yyjson_doc_free ends it. */
 MUST_USE enum status json_parse_exact(struct str text, yyjson_doc **ret_doc, struct err *err);
 
-/* A member that is a non-empty string, else the empty text. */
-struct str json_member_str(yyjson_val *object, const char *name);
+/* Is no value in more than JSON_DEPTH_MAX containers? For who calls yyjson itself. */
+bool json_depth_allowed(const yyjson_doc *doc);
+
 /* The text of a string value, else the empty text. */
-struct str json_str(yyjson_val *value);
+static inline struct str json_str(yyjson_val *value)
+{
+    return yyjson_is_str(value) ? (struct str){yyjson_get_str(value), yyjson_get_len(value)}
+                                : (struct str){"", 0};
+}
+/* A member that is a non-empty string, else the empty text. */
+static inline struct str json_member_str(yyjson_val *object, const char *name)
+{
+    return json_str(yyjson_obj_get(object, name));
+}
 /* Append `value` as compact JSON. */
 void json_write(struct buf *buf, yyjson_val *value);
 

@@ -37,8 +37,41 @@ static void json_depth_is_limited_outside_of_texts(void **state)
     assert_int_equal(parse(text, NULL), ST_OK);
 }
 
-/* Texts are passed over eight bytes at a time: wherever they end, and wherever a quote in them is
- * escaped, the brackets behind them count and those inside do not. */
+/* `depth` arrays in one another, `before` numbers and an empty object in front of the next one. */
+static void nested_text(struct buf *text, int depth, int before)
+{
+    buf_reset(text);
+    for (int d = 0; d < depth; d++) {
+        buf_char(text, '[');
+        for (int i = 0; i < before && d + 1 < depth; i++)
+            buf_text(text, "1,{},");
+    }
+    for (int d = 0; d < depth; d++)
+        buf_text(text, "]");
+}
+
+/* What has ended counts no more, and what stands beside it never did; a member's depth is that of
+ * its object. */
+static void depth_is_what_is_open(void **state)
+{
+    (void)state;
+    struct buf text, twice;
+    buf_init(&text, 1 << 16);
+    buf_init(&twice, 1 << 16);
+    for (int before = 0; before < 3; before++)
+        for (int depth = JSON_DEPTH_MAX - 2; depth <= JSON_DEPTH_MAX + 1; depth++) {
+            nested_text(&text, depth, before);
+            assert_int_equal(parse(text.p, NULL), depth <= JSON_DEPTH_MAX ? ST_OK : ST_TOO_LARGE);
+            buf_reset(&twice);
+            buf_fmt(&twice, "{\"a\":%s,\"b\":{},\"c\":%s}", text.p, text.p);
+            assert_int_equal(parse(twice.p, NULL), depth < JSON_DEPTH_MAX ? ST_OK : ST_TOO_LARGE);
+        }
+    buf_done(&text);
+    buf_done(&twice);
+}
+
+/* Wherever texts end, and wherever a quote in them is escaped, the brackets behind them count and
+ * those inside do not; this text is broken as well, and too deep all the same. */
 static void a_text_ends_where_it_ends(void **state)
 {
     (void)state;
@@ -177,6 +210,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_depth_is_limited_outside_of_texts),
+        cmocka_unit_test(depth_is_what_is_open),
         cmocka_unit_test(a_text_ends_where_it_ends),
         cmocka_unit_test(bad_json_is_refused_with_its_place),
         cmocka_unit_test(written_texts_are_read_back_equal),

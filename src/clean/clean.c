@@ -19,6 +19,7 @@ struct clean {
     struct hash_key key;
     struct clean_names *names;
     struct clean_dedup *dedup;
+    struct arena scratch;         /* of one event: the same few pages again and again */
     uint64_t identifiers_refused; /* atomic */
 };
 
@@ -59,6 +60,7 @@ void clean_close(struct clean *clean)
         return;
     clean_dedup_close(clean->dedup);
     clean_names_free(clean->names);
+    arena_done(&clean->scratch);
     free(clean);
 }
 
@@ -66,7 +68,7 @@ void clean_close(struct clean *clean)
 
 struct hash128 clean_id(const struct clean *clean, uint32_t source, struct str message_id)
 {
-    char text[sizeof source + LIMIT_MESSAGE_ID_BYTES];
+    char text[sizeof source + LIMIT_MESSAGE_ID_BYTES] __attribute__((uninitialized));
     size_t n = message_id.n < LIMIT_MESSAGE_ID_BYTES ? message_id.n : LIMIT_MESSAGE_ID_BYTES;
     memcpy(text, &source, sizeof source);
     if (n > 0)
@@ -162,11 +164,11 @@ static struct str campaign_of(yyjson_val *context, yyjson_val *properties)
 }
 
 /* The first amount that is there decides; a `null` or an empty text is not there. */
-static enum event_reason find_amount(struct clean_event *event)
+static enum event_reason find_amount(struct clean_event *event, yyjson_val *properties)
 {
     static const char *const names[] = {"revenue", "total", "value", "amount"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        yyjson_val *value = yyjson_obj_get(event->properties, names[i]);
+        yyjson_val *value = yyjson_obj_get(properties, names[i]);
         if (value == NULL || yyjson_is_null(value) ||
             (yyjson_is_str(value) && str_trim(json_str(value)).n == 0))
             continue;
@@ -175,24 +177,35 @@ static enum event_reason find_amount(struct clean_event *event)
         event->has_amount = true;
         break;
     }
-    struct str currency = json_member_str(event->properties, "currency");
+    struct str currency = json_member_str(properties, "currency");
     if (event->has_amount && currency.n > 0 && !clean_currency(currency, event->currency))
         event->currency[0] = '\0';
     return REASON_NONE;
 }
 
+static bool may_change_traits(enum event_type type)
+{
+    return type == EVENT_IDENTIFY || type == EVENT_GROUP || type == EVENT_PROFILE;
+}
+
+/* Most documents are looked at here and by nobody else; they do not outlive the event. */
 static enum event_reason check_content(struct clean *clean, struct clean_event *event,
                                        struct arena *arena)
 {
-    yyjson_val *context = NULL;
-    enum event_reason reason = clean_json(event->event.properties, arena, &event->properties);
+    bool kept = may_change_traits(event->event.type);
+    yyjson_val *context = NULL, *properties = NULL;
+    arena_reset(&clean->scratch);
+    enum event_reason reason =
+        clean_json(event->event.properties, kept ? arena : &clean->scratch, &properties);
     if (reason == REASON_NONE)
-        reason = clean_json(event->event.context, arena, &context);
+        reason = clean_json(event->event.context, &clean->scratch, &context);
     if (reason != REASON_NONE)
         return reason;
-    event->campaign = campaign_of(context, event->properties);
+    event->properties = kept ? properties : NULL;
+    struct str campaign = campaign_of(context, properties);
+    event->campaign = campaign.n > 0 ? arena_copy(arena, campaign) : campaign;
     bool order = event->event.name.n > 0 && clean_names_see(clean->names, event->event.name);
-    return order && event->event.type == EVENT_TRACK ? find_amount(event) : REASON_NONE;
+    return order && event->event.type == EVENT_TRACK ? find_amount(event, properties) : REASON_NONE;
 }
 
 /* --- identifiers ------------------------------------------------------------------------------ */
@@ -237,7 +250,6 @@ static void clean_one(struct clean *clean, const struct log_record *record, stru
 {
     if (record->version != EVENT_VERSION ||
         event_decode(record->payload, &event->event, NULL) != ST_OK) {
-        event->event.identifiers_count = 0;
         event->reason = REASON_BAD_RECORD;
         return;
     }
@@ -260,7 +272,10 @@ static void clean_one(struct clean *clean, const struct log_record *record, stru
 void clean_record(struct clean *clean, const struct log_record *record, struct arena *arena,
                   struct clean_event *ret_event)
 {
-    memset(ret_event, 0, sizeof *ret_event);
+    const size_t behind = offsetof(struct clean_event, event) + sizeof ret_event->event;
+    memset(ret_event, 0, offsetof(struct clean_event, event));
+    event_clear(&ret_event->event);
+    memset((char *)ret_event + behind, 0, sizeof *ret_event - behind);
     ret_event->position = record->offset;
     ret_event->source = record->source;
     ret_event->received_us = record->received_us;

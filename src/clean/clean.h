@@ -42,7 +42,7 @@ struct clean_event {
     struct event event; /* as decoded; when stored: identifiers normalised, refused ones left out,
                          * [0] is the ANCHOR, the rest in priority order then byte order, so the
                          * order of the client does not matter */
-    yyjson_val *properties; /* parsed, NULL if none */
+    yyjson_val *properties; /* parsed, of an event that may change traits; else NULL */
     bool has_amount;
     int64_t amount_micros; /* revenue, total, value or amount of an order-like event */
     char currency[4];      /* ISO 4217, "" when unknown */

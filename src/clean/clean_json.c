@@ -1,8 +1,7 @@
-/* clean_json.c - the JSON of an event into the batch's arena.
+/* clean_json.c - the JSON of an event into an arena.
  *
- * yyjson takes its memory from the arena, so a batch of events costs no malloc and is forgotten in
- * one step. It reads without recursion; our own walks are what must not go deep, and a document of
- * few values cannot be, so the brackets are counted only when there are many. */
+ * yyjson takes its memory from the arena, so an event costs no malloc and is forgotten in one step.
+ */
 #include "clean/clean_int.h"
 
 static void *arena_malloc(void *arena, size_t size)
@@ -23,25 +22,6 @@ static void arena_free(void *arena, void *p)
     (void)p;
 }
 
-/* Brackets inside texts do not count. */
-static bool depth_allowed(struct str text)
-{
-    int depth = 0;
-    bool quoted = false;
-    for (size_t i = 0; i < text.n; i++) {
-        char c = text.p[i];
-        if (quoted && c == '\\')
-            i++;
-        else if (c == '"')
-            quoted = !quoted;
-        else if (!quoted && (c == '{' || c == '[') && ++depth > JSON_DEPTH_MAX)
-            return false;
-        else if (!quoted && (c == '}' || c == ']'))
-            depth--;
-    }
-    return true;
-}
-
 enum event_reason clean_json(struct str text, struct arena *arena, yyjson_val **ret_object)
 {
     if (text.n == 0)
@@ -51,7 +31,7 @@ enum event_reason clean_json(struct str text, struct arena *arena, yyjson_val **
         yyjson_read_opts((char *)(uintptr_t)text.p, text.n, YYJSON_READ_NOFLAG, &alc, NULL);
     if (doc == NULL)
         return str_utf8(text) == text.n ? REASON_BAD_PROPERTIES : REASON_BAD_UTF8;
-    if (yyjson_doc_get_val_count(doc) > JSON_DEPTH_MAX && !depth_allowed(text))
+    if (!json_depth_allowed(doc))
         return REASON_TOO_DEEP;
     yyjson_val *root = yyjson_doc_get_root(doc);
     if (!yyjson_is_obj(root))

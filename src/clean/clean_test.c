@@ -375,12 +375,34 @@ static void an_event_is_stored_once(void **state)
     assert_string_equal(out.currency, "CNY");
     assert_true(str_is(out.campaign, "双11"));
     assert_true(hash128_eq(out.message, hash_public(STR("m1"))));
-    assert_non_null(yyjson_obj_get(out.properties, "revenue"));
     assert_int_equal(clean_this(*state, &event).verdict, CLEAN_DUPLICATE);
     struct fixture *f = *state;
     assert_true(clean_known(f->clean, 3, STR("m1")));
     assert_false(clean_known(f->clean, 4, STR("m1"))); /* ids belong to their source */
     assert_false(clean_known(f->clean, 3, STR("m2")));
+}
+
+/* What a batch needs later outlives the events that are cleaned behind it; the rest is not kept. */
+static void what_may_change_traits_is_kept_for_the_batch(void **state)
+{
+    struct event event = order("m1", "{\"level\":\"gold\",\"utm_campaign\":\"autumn\"}");
+    struct clean_event track = clean_this(*state, &event);
+    struct clean_event kept[3];
+    static const enum event_type types[] = {EVENT_IDENTIFY, EVENT_GROUP, EVENT_PROFILE};
+    static const char *const ids[] = {"m2", "m3", "m4"};
+    for (size_t i = 0; i < 3; i++) {
+        event.type = types[i];
+        event.message_id = str_of(ids[i]);
+        kept[i] = clean_this(*state, &event);
+    }
+    event = order("m5", "{\"level\":\"tin\",\"utm_campaign\":\"spring\"}");
+    assert_int_equal(clean_this(*state, &event).verdict, CLEAN_STORED);
+    assert_null(track.properties);
+    assert_true(str_is(track.campaign, "autumn"));
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(str_is(json_member_str(kept[i].properties, "level"), "gold"));
+        assert_true(str_is(kept[i].campaign, "autumn"));
+    }
 }
 
 static void identifiers_stand_in_one_order_whatever_the_clients(void **state)
@@ -581,6 +603,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(an_unbind_that_lost_its_pair_names_nobody, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(amounts_belong_to_orders, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(what_may_change_traits_is_kept_for_the_batch, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(campaigns_come_from_context_or_properties, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(a_bad_event_is_quarantined_with_its_reason, set_up,

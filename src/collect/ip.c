@@ -47,23 +47,23 @@ bool collect_ip_own(struct door *door, yyjson_val *context)
 /* By context.library.name, as captured from them and as their sources say. */
 bool collect_ip_direct(yyjson_val *context)
 {
-    static const char *const names[] = {
-        "analytics.js",
-        "RudderLabs JavaScript SDK",
-        "analytics-android",
-        "analytics-kotlin",
-        "analytics-ios",
-        "analytics-swift",
-        "analytics-react-native",
-        "analytics_flutter",
-        "com.rudderstack.android.sdk.core",
-        "rudder-ios-library",
+    static const struct str names[] = {
+        STR("analytics.js"),
+        STR("RudderLabs JavaScript SDK"),
+        STR("analytics-android"),
+        STR("analytics-kotlin"),
+        STR("analytics-ios"),
+        STR("analytics-swift"),
+        STR("analytics-react-native"),
+        STR("analytics_flutter"),
+        STR("com.rudderstack.android.sdk.core"),
+        STR("rudder-ios-library"),
     };
     if (context == NULL)
         return false;
     struct str name = json_member_str(yyjson_obj_get(context, "library"), "name");
     for (size_t i = 0; name.n > 0 && i < sizeof names / sizeof *names; i++)
-        if (str_is(name, names[i]))
+        if (str_eq(name, names[i]))
             return true;
     return yyjson_is_true(yyjson_obj_get(context, "direct"));
 }

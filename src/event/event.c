@@ -284,14 +284,16 @@ static bool take_fields(struct cursor *cursor, struct event *event)
 enum status event_decode(struct str payload, struct event *ret_event, struct err *err)
 {
     struct cursor cursor = cursor_of(payload);
-    struct event event;
-    memset(&event, 0, offsetof(struct event, identifiers));
-    event.identifiers_count = 0;
-    event.properties = event.context = (struct str){"", 0};
+    struct event event __attribute__((uninitialized)); /* most of it is room for identifiers */
+    event_clear(&event);
     if (!take_fields(&cursor, &event))
         return err_set(err, ST_CORRUPT, "could not read an event: byte %zu of its %zu is wrong",
                        payload.n - (size_t)(cursor.end - cursor.p), payload.n);
-    *ret_event = event;
+    const size_t behind = offsetof(struct event, identifiers_count);
+    memcpy(ret_event, &event,
+           offsetof(struct event, identifiers) +
+               event.identifiers_count * sizeof event.identifiers[0]);
+    memcpy((char *)ret_event + behind, (char *)&event + behind, sizeof event - behind);
     return ST_OK;
 }
 

@@ -85,6 +85,14 @@ struct event {
     struct str context; /* a JSON object, compact, or empty */
 };
 
+/* An event that says nothing. The room for identifiers, most of it, stays as it is. */
+static inline void event_clear(struct event *event)
+{
+    memset(event, 0, offsetof(struct event, identifiers));
+    event->identifiers_count = 0;
+    event->properties = event->context = (struct str){"", 0};
+}
+
 /* Add an identifier; an empty value or one beyond LIMIT_EVENT_IDENTIFIERS or LIMIT_IDENTIFIER_BYTES
  * is left out and false is returned. The same type and value twice is kept once. */
 bool event_add_identifier(struct event *event, enum identifier_type type, struct str value);
@@ -92,7 +100,8 @@ bool event_add_identifier(struct event *event, enum identifier_type type, struct
 /* Append the payload form to `buf`. Identifiers must come from event_add_identifier. */
 void event_encode(const struct event *event, struct buf *buf);
 /* Borrowing decode. ST_CORRUPT on anything that event_encode could not have written; unknown fields
- * are skipped, so an older program reads a newer minor form. */
+ * are skipped, so an older program reads a newer minor form. Identifiers behind identifiers_count
+ * stay as they were. */
 MUST_USE enum status event_decode(struct str payload, struct event *ret_event, struct err *err);
 
 /* Why the door or clean did not take an event; part of the formats, so rows are only added. */

@@ -62,10 +62,10 @@ static void rule_fold(struct pipeline *pipeline, struct item *item, struct arena
 
 static void identity_ahead(struct pipeline *pipeline, const struct batch *batch, size_t i)
 {
-    struct event_identifier next[IDENTITY_PREFETCH_MAX];
-    size_t count = 0;
     if (i % AHEAD_EVENTS != 0)
         return;
+    struct event_identifier next[IDENTITY_PREFETCH_MAX]; /* here, because it is cleared */
+    size_t count = 0;
     for (size_t end = i + AHEAD_EVENTS; i < end && i < batch->count; i++) {
         const struct event *event = &batch->items[i].event.event;
         if (batch->items[i].event.verdict != CLEAN_STORED)

@@ -170,9 +170,10 @@ void summary_add_event(struct summary *summary, int64_t time_us, uint64_t positi
         return;
     summary->events_n = (uint8_t)(summary->events_n - full);
     event.name = word_put(summary, name_cut(name));
+    uint8_t words = summary->words.count;
     event.channel = word_put(summary, name_cut(channel));
-    /* The second word may have swept the first away: nobody used it yet. */
-    event.name = word_put(summary, name_cut(name));
+    if (summary->words.count < words) /* and the first was swept away: nobody used it yet */
+        event.name = word_put(summary, name_cut(name));
     if (summary->events_n == summary->events_capacity) {
         int capacity = summary->events_capacity == 0 ? 2 : summary->events_capacity * 2;
         summary->events_capacity =

@@ -1,8 +1,8 @@
 /* warehouse_append.c - rows wait in the engine's own chunks, and one transaction takes them.
  *
- * A row is written once, straight into the vectors that the appender takes, so between the pipeline
- * and the engine there is no copy of ours. The chunks are kept until the commit has succeeded:
- * after a full disk the same commit is simply tried again.
+ * A row is written once, straight into the vectors that the appender takes; a text of more than
+ * twelve bytes waits beside them in the table's arena. The chunks are kept until the commit has
+ * succeeded: after a full disk the same commit is simply tried again.
  *
  * Rows, overrides and the position commit together, in the newest file. Therefore a row whose
  * position lies before the committed one is already there and is dropped on arrival; a pipeline
@@ -19,7 +19,6 @@
 #include <sys/statvfs.h>
 #include <time.h>
 
-#include "base/arena.h"
 #include "base/check.h"
 #include "base/hook.h"
 
@@ -51,6 +50,7 @@ void tables_done(struct warehouse *warehouse)
         for (size_t j = 0; j < table->chunks_count; j++)
             duckdb_destroy_data_chunk(&table->chunks[j]);
         free(table->chunks);
+        arena_done(&table->texts);
     }
     free(warehouse->overrides);
 }
@@ -103,7 +103,6 @@ static void row_end(struct table *table)
 {
     CHECK(table->column == table->columns_count);
     table->row++;
-    duckdb_data_chunk_set_size(table->chunks[table->chunks_used - 1], table->row);
 }
 
 static void put_number(struct table *table, uint64_t v)
@@ -111,10 +110,23 @@ static void put_number(struct table *table, uint64_t v)
     ((uint64_t *)table->data[table->column++])[table->row] = v;
 }
 
+/* As the engine keeps a text: short ones inside (the rest zero), long ones as their beginning and a
+ * pointer. Its own call would look for bad UTF-8 once more and copy each text to memory of its own;
+ * whoever hands us a text has looked, and the engine does when the rows arrive. */
 static void put_text(struct table *table, struct str text)
 {
-    duckdb_vector_assign_string_element_len(table->vectors[table->column++], table->row,
-                                            text.n > 0 ? text.p : "", text.n);
+    duckdb_string_t cell = {0};
+    CHECK(text.n <= UINT32_MAX);
+    cell.value.inlined.length = (uint32_t)text.n;
+    if (text.n > sizeof cell.value.inlined.inlined) {
+        char *copy = arena_alloc(&table->texts, text.n);
+        memcpy(copy, text.p, text.n);
+        memcpy(cell.value.pointer.prefix, copy, sizeof cell.value.pointer.prefix);
+        cell.value.pointer.ptr = copy;
+    } else if (text.n > 0) {
+        memcpy(cell.value.inlined.inlined, text.p, text.n);
+    }
+    ((duckdb_string_t *)table->data[table->column++])[table->row] = cell;
 }
 
 static void put_null(struct table *table)
@@ -124,7 +136,7 @@ static void put_null(struct table *table)
         duckdb_vector_ensure_validity_writable(table->vectors[column]);
         table->validity[column] = duckdb_vector_get_validity(table->vectors[column]);
     }
-    duckdb_validity_set_row_invalid(table->validity[column], table->row);
+    table->validity[column][table->row / 64] &= ~(UINT64_C(1) << table->row % 64);
 }
 
 /* Empty means that there was none. */
@@ -245,6 +257,7 @@ static void table_reset(struct table *table)
         duckdb_data_chunk_reset(table->chunks[i]);
     while (table->chunks_count > CHUNKS_KEPT)
         duckdb_destroy_data_chunk(&table->chunks[--table->chunks_count]);
+    arena_reset(&table->texts);
     table->chunks_used = 0;
     table->row = 0;
 }
@@ -292,8 +305,11 @@ static enum status table_append(struct warehouse *warehouse, const struct file *
         return ST_OK;
     bool good = duckdb_appender_create_ext(warehouse->writer, file->alias, "main", table->name,
                                            &appender) == DuckDBSuccess;
-    for (size_t i = 0; i < table->chunks_used && good; i++)
+    for (size_t i = 0; i < table->chunks_used && good; i++) {
+        bool last = i + 1 == table->chunks_used;
+        duckdb_data_chunk_set_size(table->chunks[i], last ? table->row : duckdb_vector_size());
         good = duckdb_append_data_chunk(appender, table->chunks[i]) == DuckDBSuccess;
+    }
     good = good && duckdb_appender_close(appender) == DuckDBSuccess;
     enum status status =
         good ? ST_OK

@@ -14,6 +14,8 @@
 #include <duckdb.h>
 #include <pthread.h>
 
+#include "base/arena.h"
+
 #define WAREHOUSE_FILES_MAX 600 /* 50 years of months */
 #define WAREHOUSE_MEMORY_MAX ((size_t)768 << 20)
 #define WAREHOUSE_MANIFEST_MAX ((size_t)1 << 20)
@@ -57,6 +59,7 @@ struct table {
     duckdb_vector vectors[TABLE_COLUMNS_MAX];
     void *data[TABLE_COLUMNS_MAX];
     uint64_t *validity[TABLE_COLUMNS_MAX];
+    struct arena texts; /* what the cells point at */
 };
 
 enum table_id {
