@@ -324,6 +324,7 @@ static void *move_until_stopped(void *arg)
 {
     struct mover *mover = arg;
     struct rng rng;
+    int notes = 0;
     rng_init_seed(&rng, 5);
     while (!__atomic_load_n(&mover->stop, __ATOMIC_ACQUIRE)) {
         state_lock(mover->o.state);
@@ -332,8 +333,12 @@ static void *move_until_stopped(void *arg)
             state_breathe(mover->o.state);
         }
         state_unlock(mover->o.state);
-        note(&mover->o);
-        if (__atomic_load_n(&mover->seal, __ATOMIC_ACQUIRE)) {
+        /* Some notes for each merge: more would come faster than merges can take them. */
+        bool seal = __atomic_load_n(&mover->seal, __ATOMIC_ACQUIRE);
+        if (seal || notes < 4)
+            note(&mover->o);
+        notes = seal ? 0 : notes + 1;
+        if (seal) {
             state_seal(mover->o.state);
             __atomic_store_n(&mover->seal, false, __ATOMIC_RELEASE);
         }
