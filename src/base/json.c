@@ -63,6 +63,21 @@ bool json_depth_allowed(const yyjson_doc *doc)
     return doc->val_read <= JSON_DEPTH_MAX || values_depth_allowed(doc->root, doc->val_read);
 }
 
+/* More than one byte in 16 opens something: no event is written so. Counted in small sums, which
+ * the processor does many at a time. */
+static bool is_mostly_brackets(struct str text)
+{
+    size_t opens = 0;
+    for (size_t from = 0; from < text.n;) {
+        size_t to = text.n - from < 255 ? text.n : from + 255;
+        uint8_t sum = 0;
+        for (; from < to; from++)
+            sum = (uint8_t)(sum + (text.p[from] == '[') + (text.p[from] == '{'));
+        opens += sum;
+    }
+    return opens > JSON_DEPTH_MAX && opens > text.n / 16;
+}
+
 /* The same of a text that is no JSON, so that "[[[[…" is refused for what it is. Brackets inside
  * texts do not count. */
 static bool text_depth_allowed(struct str text)
@@ -101,13 +116,16 @@ static enum status too_deep(struct err *err)
 }
 
 /* yyjson takes any depth, and without recursion; our own walks must not. So the depth is looked at
- * in the values, of which there are far fewer than bytes. Until then a text of brackets alone may
- * take 24 bytes for each of its own (16 for a value, grown by half), from a pool 13. */
+ * in the values, of which there are far fewer than bytes. But a text of brackets alone would take
+ * 24 bytes for each of its own until then (16 for a value, grown by half), so it is looked at
+ * first. */
 static enum status parse(yyjson_alc *alc, yyjson_read_flag flags, struct str text,
                          yyjson_doc **ret_doc, struct err *err)
 {
     if (text.n == 0)
         return err_set(err, ST_INVALID, "the JSON text is empty");
+    if (is_mostly_brackets(text) && !text_depth_allowed(text))
+        return too_deep(err);
     yyjson_read_err bad;
     yyjson_doc *doc = yyjson_read_opts((char *)(uintptr_t)text.p, text.n, flags, alc, &bad);
     if (doc == NULL)
