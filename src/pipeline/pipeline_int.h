@@ -68,14 +68,15 @@ struct pipeline {
     pthread_cond_t changed;
     pthread_t fold_thread, merge_thread;
     bool started, stopping;
-    bool closing;      /* the last flush: a full disk is not waited out */
-    bool stalled;      /* a full disk holds up a commit or a flush */
-    bool flush_wanted; /* by pipeline_flush */
+    bool closing; /* the last flush: a full disk is not waited out */
+    bool stalled; /* a full disk holds up a commit or a flush */
+    /* Calls of pipeline_flush: all; those that the merge sealed last has; the one that ended last.
+     * A note has those that came before it began. */
+    uint64_t flush_asked, flush_sealed, flush_done;
     bool merge_running;
     uint64_t sealed_position; /* of the merge that runs */
     uint64_t merged_position; /* of state.db itself; 0 before the first merge */
     int64_t snapshot_us;      /* domain time of the newest snapshot */
-    uint64_t merges;          /* finished */
     struct pipeline_waiter *waiters;
     size_t waiters_count;
     struct pipeline_stats stats;

@@ -221,12 +221,14 @@ static bool snapshot_due(const struct pipeline *pipeline)
     return clock_now_us(pipeline->options.clock) - pipeline->snapshot_us >= SNAPSHOT_US;
 }
 
-static bool note_due(struct pipeline *pipeline)
+/* *ret_asked: the flushes that a note from now on is good for. */
+static bool note_due(struct pipeline *pipeline, uint64_t *ret_asked)
 {
     pthread_mutex_lock(&pipeline->mutex);
+    *ret_asked = pipeline->flush_asked;
     uint64_t note_bytes = at_most(pipeline->options.note_bytes, NOTE_BYTES);
     bool behind = pipeline->folded_end > pipeline->stats.state_position;
-    bool due = (pipeline->flush_wanted && !pipeline->merge_running) ||
+    bool due = (*ret_asked > pipeline->flush_sealed && !pipeline->merge_running) ||
                (behind && (pipeline->folded_end - pipeline->stats.state_position >= note_bytes ||
                            monotonic_us() >= pipeline->note_due_us));
     if (!due && !behind)
@@ -237,10 +239,13 @@ static bool note_due(struct pipeline *pipeline)
 
 static void put_values(struct pipeline *pipeline, uint64_t position, struct str lengths)
 {
+    pthread_mutex_lock(&pipeline->mutex);
+    int64_t snapshot_us = pipeline->snapshot_us;
+    pthread_mutex_unlock(&pipeline->mutex);
     state_lock(pipeline->state);
     value_set_u64(pipeline->state, "position", position);
     state_set_value(pipeline->state, "dedup", lengths);
-    value_set_u64(pipeline->state, "snapshot_us", (uint64_t)pipeline->snapshot_us);
+    value_set_u64(pipeline->state, "snapshot_us", (uint64_t)snapshot_us);
     state_unlock(pipeline->state);
 }
 
@@ -263,19 +268,20 @@ static enum status note(struct pipeline *pipeline, uint64_t position, struct err
 }
 
 /* Hand what was noted to the merging thread, when there is enough of it or somebody waits. */
-static void merge_if_due(struct pipeline *pipeline, uint64_t position)
+static void merge_if_due(struct pipeline *pipeline, uint64_t position, uint64_t asked)
 {
     uint64_t bytes = state_unmerged_bytes(pipeline->state);
     bool crowded = state_is_crowded(pipeline->state);
     uint64_t merge_bytes = at_most(pipeline->options.note_bytes, MERGE_BYTES);
     pthread_mutex_lock(&pipeline->mutex);
-    bool due = !pipeline->merge_running && (pipeline->flush_wanted || bytes >= merge_bytes ||
-                                            crowded || snapshot_due(pipeline));
+    bool due =
+        !pipeline->merge_running && (asked > pipeline->flush_sealed || bytes >= merge_bytes ||
+                                     crowded || snapshot_due(pipeline));
     if (due) {
         state_seal(pipeline->state);
         pipeline->sealed_position = position;
         pipeline->merge_running = true;
-        pipeline->flush_wanted = false;
+        pipeline->flush_sealed = asked;
         pthread_cond_broadcast(&pipeline->changed);
     }
     while (bytes >= MERGE_WAIT_BYTES && pipeline->merge_running && !pipeline->stopping &&
@@ -287,7 +293,8 @@ static void merge_if_due(struct pipeline *pipeline, uint64_t position)
 void pipeline_note_if_due(struct pipeline *pipeline)
 {
     struct err err;
-    if (!note_due(pipeline))
+    uint64_t asked;
+    if (!note_due(pipeline, &asked))
         return;
     /* The seeded bug writes the position of rows that are not committed yet. */
     if (!pipeline->options.bug_cursor_before_effect && !pipeline_commit(pipeline))
@@ -304,7 +311,7 @@ void pipeline_note_if_due(struct pipeline *pipeline)
     pipeline->stats.state_position = position;
     pipeline->note_due_us = monotonic_us() + NOTE_US;
     pthread_mutex_unlock(&pipeline->mutex);
-    merge_if_due(pipeline, position);
+    merge_if_due(pipeline, position, asked);
 }
 
 /* --- merges ----------------------------------------------------------------------------------- */
@@ -331,13 +338,16 @@ static void merge_after(void *ctx)
     struct err err;
     if (state_checkpoint(pipeline->state, false, &err) != ST_OK && err.status != ST_BUSY)
         fatal("could not checkpoint state.db: %s", err.message);
-    if (!snapshot_due(pipeline))
+    if (!snapshot_due(pipeline)) /* this thread alone changes when */
         return;
     int64_t now_us = clock_now_us(pipeline->options.clock);
-    if (snapshot_make(pipeline, position, &err) == ST_OK)
-        pipeline->snapshot_us = now_us;
-    else
+    if (snapshot_make(pipeline, position, &err) != ST_OK) {
         fprintf(stderr, "hezou: no snapshot today: %s\n", err.message);
+        return;
+    }
+    pthread_mutex_lock(&pipeline->mutex);
+    pipeline->snapshot_us = now_us;
+    pthread_mutex_unlock(&pipeline->mutex);
 }
 
 void *pipeline_merge_main(void *ctx)
@@ -357,7 +367,7 @@ void *pipeline_merge_main(void *ctx)
         thread_background_run(merge_after, pipeline);
         pthread_mutex_lock(&pipeline->mutex);
         pipeline->merge_running = false;
-        pipeline->merges++;
+        pipeline->flush_done = pipeline->flush_sealed;
         pthread_cond_broadcast(&pipeline->changed);
         pthread_mutex_unlock(&pipeline->mutex);
         log_wake(pipeline->options.log); /* a flush that was wanted meanwhile can begin */
@@ -373,17 +383,13 @@ static bool hopeless(const struct pipeline *pipeline)
 enum status pipeline_flush(struct pipeline *pipeline, struct err *err)
 {
     pthread_mutex_lock(&pipeline->mutex);
-    /* The merge in hand was sealed before this call: the one after it is ours. */
-    while (pipeline->merge_running && !hopeless(pipeline))
-        pthread_cond_wait(&pipeline->changed, &pipeline->mutex);
-    uint64_t target = pipeline->merges + 1;
-    pipeline->flush_wanted = true;
+    uint64_t mine = ++pipeline->flush_asked;
     pthread_mutex_unlock(&pipeline->mutex);
     log_wake(pipeline->options.log);
     pthread_mutex_lock(&pipeline->mutex);
-    while (pipeline->merges < target && !hopeless(pipeline))
+    while (pipeline->flush_done < mine && !hopeless(pipeline))
         pthread_cond_wait(&pipeline->changed, &pipeline->mutex);
-    bool done = pipeline->merges >= target, stopping = pipeline->stopping;
+    bool done = pipeline->flush_done >= mine, stopping = pipeline->stopping;
     pthread_mutex_unlock(&pipeline->mutex);
     return done ? ST_OK
                 : err_set(err, ST_BUSY, "could not write the state: %s",

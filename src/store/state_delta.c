@@ -7,7 +7,7 @@
  * the earlier ones, and stands where the last note was.
  *
  * A chunk is whole or absent: it has a checksum, and the next number. So what a crash tore, and
- * what another history left, ends the reading; it is cut off, and the journal has the events. A
+ * what another history left, ends the reading of its file, and the journal has the events. A
  * file is removed when the tables have all of it on the disk. docs/format/state.md draws the bytes.
  *
  * Notes are made by the one thread that changes objects. So nothing changes while it encodes, and
@@ -458,67 +458,47 @@ static size_t chunks_take(struct state *state, struct delta_file *file, struct s
     return good;
 }
 
-/* *ret_whole is false when something came behind the chunks that is none of ours; it is cut off. */
-static enum status file_read(struct state *state, struct delta_file *file, bool *ret_whole,
-                             struct err *err)
+/* What follows its chunks is none of ours: torn, or of a note that a full disk refused. Nobody
+ * reads it, for the number that it would have comes in the next file. */
+static enum status file_read(struct state *state, struct delta_file *file, struct err *err)
 {
     struct state_delta *delta = &state->delta;
-    char path[STATE_PATH_MAX];
     struct buf bytes = {0};
-    int fd = -1;
     enum status status = state_delta_read(state, file->first, &bytes, err);
     if (status != ST_OK)
         return status;
-    size_t good = chunks_take(state, file, buf_view(&bytes));
+    bytes.n = chunks_take(state, file, buf_view(&bytes));
     file->sealed = true; /* the next note begins a file of its own */
-    *ret_whole = good == bytes.n && good > 0;
-    bytes.n = good;
     delta->recovered =
         mem_grow(delta->recovered, (delta->recovered_count + 1) * sizeof *delta->recovered);
     delta->recovered[delta->recovered_count++] = bytes;
-    if (*ret_whole || good == 0)
-        return ST_OK;
-    delta_path(state, file->first, path);
-    status = disk_open(delta->disk, path, O_RDWR, &fd, err);
-    if (status != ST_OK)
-        return status;
-    status = disk_truncate(delta->disk, fd, good, err);
-    close(fd);
-    return status;
+    return ST_OK;
 }
 
-/* What cannot follow is no use to anybody: it must not be there when its number comes again. */
-static enum status rest_remove(struct state *state, size_t from, struct err *err)
-{
-    struct state_delta *delta = &state->delta;
-    enum status status = ST_OK;
-    char path[STATE_PATH_MAX];
-    for (size_t i = from; status == ST_OK && i < delta->files_count; i++) {
-        delta_path(state, delta->files[i].first, path);
-        status = disk_remove(delta->disk, path, err);
-    }
-    delta->files_count = from;
-    return status;
-}
-
+/* Files in the order of their numbers. One without a chunk, and all behind a gap, are no use to
+ * anybody, and must not be there when their number comes again. Those that are merged stay until a
+ * checkpoint: what the tables say may not be on the disk yet. */
 enum status state_delta_open(struct state *state, struct err *err)
 {
     struct state_delta *delta = &state->delta;
     enum status status = ST_OK;
-    bool whole = true;
+    char path[STATE_PATH_MAX];
     size_t kept = 0;
     delta->noted = delta->sealed = delta->merged;
     delta_list(state);
-    while (status == ST_OK && whole && kept < delta->files_count &&
-           delta->files[kept].first <= delta->noted + 1) {
-        struct delta_file *file = &delta->files[kept];
-        status = file_read(state, file, &whole, err);
-        kept += file->last >= file->first; /* else there is nothing in it */
+    for (size_t i = 0; status == ST_OK && i < delta->files_count; i++) {
+        struct delta_file *file = &delta->files[i];
+        if (file->first <= delta->noted + 1)
+            status = file_read(state, file, err);
+        if (file->last >= file->first) {
+            delta->files[kept++] = *file;
+            continue;
+        }
+        delta_path(state, file->first, path);
+        if (status == ST_OK)
+            status = disk_remove(delta->disk, path, err);
     }
-    if (status == ST_OK)
-        status = rest_remove(state, kept, err);
-    if (status == ST_OK)
-        state_delta_forget(state, delta->merged); /* what a kill left */
+    delta->files_count = kept;
     return status;
 }
 

@@ -828,7 +828,25 @@ static void a_damaged_chunk_and_all_behind_it_are_cut_off(void **unused)
     assert_int_equal(value_u64(&o, "position"), 101);
     check_moment(&o);
     state_close(o.state);
-    assert_int_equal(delta_files(names, 8), 1);
+    assert_int_equal(delta_files(names, 8), 2); /* the merged one waits for a checkpoint */
+}
+
+/* What a full disk cut off, and the end of the file with it, is passed over. */
+static void a_tail_that_is_no_chunk_hides_nothing_behind_it(void **unused)
+{
+    (void)unused;
+    char names[8][64];
+    four_notes();
+    assert_int_equal(delta_files(names, 8), 3);
+    FILE *file = fopen(file_in(names[1]), "a");
+    fputs("HZD1, and what was to come after it did not", file);
+    fclose(file);
+    struct opened o = open_at(file_in("state.db"), 0);
+    assert_int_equal(value_u64(&o, "position"), 104);
+    check_moment(&o);
+    flush(&o);
+    assert_int_equal(sum_of(&o).count, PLACES);
+    state_close(o.state);
 }
 
 /* Files that another state.db left are not read: they belong to what is no more. */
@@ -1069,6 +1087,7 @@ int main(void)
         TEST(full_disk_loses_nothing_and_half_applies_nothing),
         TEST(a_torn_delta_is_the_note_before),
         TEST(a_damaged_chunk_and_all_behind_it_are_cut_off),
+        TEST(a_tail_that_is_no_chunk_hides_nothing_behind_it),
         TEST(the_delta_of_another_file_is_not_ours),
         TEST(a_checkpoint_removes_what_was_merged),
         TEST(killed_between_notes_is_the_last_note),
