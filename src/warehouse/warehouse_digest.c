@@ -48,7 +48,7 @@ enum status warehouse_digest(struct warehouse *warehouse, struct hash128 *ret_su
     struct stream stream;
     duckdb_connection connection = NULL;
     unsigned generation = readers_enter(warehouse);
-    enum status status = engine_connect(warehouse, &connection, err);
+    enum status status = engine_connect_reader(warehouse, &connection, err);
     if (status == ST_OK)
         status = stream_open(&stream, connection, lines_sql, NULL, 0, err);
     if (status == ST_OK) {

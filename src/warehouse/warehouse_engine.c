@@ -186,6 +186,15 @@ enum status engine_connect(struct warehouse *warehouse, duckdb_connection *ret_c
     return ST_OK;
 }
 
+enum status engine_connect_reader(struct warehouse *warehouse, duckdb_connection *ret_connection,
+                                  struct err *err)
+{
+    enum status status = engine_connect(warehouse, ret_connection, err);
+    return status == ST_OK
+               ? engine_run(*ret_connection, "BEGIN TRANSACTION READ ONLY", NULL, 0, err)
+               : status;
+}
+
 static size_t memory_default(void)
 {
     size_t quarter = (size_t)sysconf(_SC_PHYS_PAGES) / 4 * (size_t)sysconf(_SC_PAGE_SIZE);

@@ -63,7 +63,7 @@ static enum status copy_out(struct warehouse *warehouse, const char *path, struc
         {"FROM", from_quoted.p}, {"TO", to_quoted.p}, {"PATH", path_quoted.p}};
 
     unsigned generation = readers_enter(warehouse);
-    enum status status = engine_connect(warehouse, &connection, err);
+    enum status status = engine_connect_reader(warehouse, &connection, err);
     if (status == ST_OK)
         status = engine_run_words(connection, sql, words, 3, NULL, 0, err);
     duckdb_disconnect(&connection);

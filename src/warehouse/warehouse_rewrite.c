@@ -270,7 +270,7 @@ enum status warehouse_positions_of(struct warehouse *warehouse, const uint64_t *
     CHECK(!list.overflow);
     struct str params[] = {buf_view(&list)};
     unsigned generation = readers_enter(warehouse);
-    enum status status = engine_connect(warehouse, &connection, err);
+    enum status status = engine_connect_reader(warehouse, &connection, err);
     if (status == ST_OK)
         status = stream_open(&stream, connection,
                              "WITH wanted AS (SELECT unnest(CAST($1 AS UBIGINT[])) AS visitor) "

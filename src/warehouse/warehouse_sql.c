@@ -258,7 +258,7 @@ enum status warehouse_query(struct warehouse *warehouse, const char *sql, const 
     duckdb_connection connection = NULL;
     struct json_rows rows = {.rows_max = UINT64_MAX, .bytes_max = json->max};
     unsigned generation = readers_enter(warehouse);
-    enum status status = engine_connect(warehouse, &connection, err);
+    enum status status = engine_connect_reader(warehouse, &connection, err);
     if (status == ST_OK)
         status = stream_open(&stream, connection, sql, params, params_count, err);
     if (status == ST_OK) {

@@ -150,7 +150,7 @@ static enum status streaming_open(struct streaming *streaming, struct warehouse 
 {
     *streaming = (struct streaming){.warehouse = warehouse};
     streaming->generation = readers_enter(warehouse);
-    enum status status = engine_connect(warehouse, &streaming->connection, err);
+    enum status status = engine_connect_reader(warehouse, &streaming->connection, err);
     if (status == ST_OK && span != NULL && span->stop != NULL) {
         streaming->watch = (struct watch){
             .connection = streaming->connection, .stop = span->stop, .stop_ctx = span->stop_ctx};
