@@ -1,7 +1,8 @@
-/* thread.c - the one priority that is not everybody's. */
+/* thread.c - the one priority that is not everybody's, and the cores that are not. */
 #include "base/thread.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -37,4 +38,75 @@ void thread_background_run(void (*work)(void *ctx), void *ctx)
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, job_main, &job) == 0);
     CHECK(pthread_join(thread, NULL) == 0);
+}
+
+/* --- behind the road -------------------------------------------------------------------------- */
+
+#define BEHIND_MAX 16 /* threads; one more would keep all cores, which is no harm */
+
+static struct {
+    pthread_mutex_t mutex;
+    pid_t threads[BEHIND_MAX]; /* 0 = free */
+    bool known, spread;
+    cpu_set_t all, half;
+} behind = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+
+/* Before the first thread is kept to a half, so that its cores are the process's. */
+static void cores_learn(void)
+{
+    CPU_ZERO(&behind.all); /* more cores than a set holds: none of them is known, none is given */
+    if (sched_getaffinity(0, sizeof behind.all, &behind.all) != 0)
+        CPU_ZERO(&behind.all);
+    CPU_ZERO(&behind.half);
+    int wanted = CPU_COUNT(&behind.all) / 2;
+    for (int core = 0; core < CPU_SETSIZE && CPU_COUNT(&behind.half) < wanted; core++)
+        if (CPU_ISSET(core, &behind.all))
+            CPU_SET(core, &behind.half);
+    behind.known = true;
+}
+
+/* A core that was taken from the process meanwhile is not given: the kernel's choice is as good. */
+static void cores_give(pid_t thread)
+{
+    if (CPU_COUNT(&behind.half) > 0)
+        (void)sched_setaffinity(thread, sizeof behind.all,
+                                behind.spread ? &behind.all : &behind.half);
+}
+
+/* From one thread's number to another's. */
+static void behind_exchange(pid_t from, pid_t to)
+{
+    for (int i = 0; i < BEHIND_MAX; i++)
+        if (behind.threads[i] == from) {
+            behind.threads[i] = to;
+            return;
+        }
+}
+
+void thread_behind_join(void)
+{
+    pthread_mutex_lock(&behind.mutex);
+    if (!behind.known)
+        cores_learn();
+    behind_exchange(0, gettid());
+    cores_give(gettid());
+    pthread_mutex_unlock(&behind.mutex);
+}
+
+void thread_behind_leave(void)
+{
+    pthread_mutex_lock(&behind.mutex);
+    behind_exchange(gettid(), 0);
+    pthread_mutex_unlock(&behind.mutex);
+}
+
+void thread_behind_spread(bool spread)
+{
+    pthread_mutex_lock(&behind.mutex);
+    bool changed = behind.spread != spread;
+    behind.spread = spread;
+    for (int i = 0; i < BEHIND_MAX && changed; i++)
+        if (behind.threads[i] != 0)
+            cores_give(behind.threads[i]);
+    pthread_mutex_unlock(&behind.mutex);
 }

@@ -3,6 +3,8 @@
 #ifndef BASE_THREAD_H
 #define BASE_THREAD_H
 
+#include <stdbool.h>
+
 /* This thread, and those that it starts from here on, get the processor after those that answer
  * somebody. */
 void thread_background(void);
@@ -12,4 +14,13 @@ void thread_background(void);
  * for it, and they may be the ones that answer somebody. (A thread cannot take its place in front
  * again without privileges, hence one of its own.) */
 void thread_background_run(void (*work)(void *ctx), void *ctx);
+
+/* Threads that nobody waits for keep to one half of the cores while that is enough: those that
+ * answer somebody then find a core free, and none of them has its memory fetched anew because it
+ * was moved. Joining holds for this thread and for those that it starts from then on; it leaves
+ * before it ends. Without a second core nothing changes. */
+void thread_behind_join(void);
+void thread_behind_leave(void);
+/* They have fallen behind (or caught up): all cores are theirs (or the half again). Any thread. */
+void thread_behind_spread(bool spread);
 #endif

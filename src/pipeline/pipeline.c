@@ -20,6 +20,7 @@
 
 #include "base/check.h"
 #include "base/hook.h"
+#include "base/thread.h"
 
 static const struct step {
     const char *name;
@@ -210,14 +211,26 @@ static void commit_at_month_end(struct pipeline *pipeline, const struct batch *b
         (void)commit(pipeline); /* stopping: neither month is committed */
 }
 
+/* One half of the cores is enough, or it is not. */
+static void cores_choose(struct pipeline *pipeline)
+{
+    uint64_t behind = log_end(pipeline->options.log) - pipeline->batch.end;
+    if (behind >= SPREAD_BYTES)
+        thread_behind_spread(true);
+    else if (behind < GATHER_BYTES)
+        thread_behind_spread(false);
+}
+
 static void *fold_main(void *ctx)
 {
     struct pipeline *pipeline = ctx;
     struct batch *batch = &pipeline->batch;
+    thread_behind_join();
     while (!pipeline_is_stopping(pipeline)) {
         if (batch_gather(pipeline, batch)) {
             commit_at_month_end(pipeline, batch);
             batch_run(pipeline, batch);
+            cores_choose(pipeline);
             commit_if_due(pipeline, false);
             pipeline_note_if_due(pipeline);
             pipeline_waiters_serve(pipeline);
@@ -233,6 +246,7 @@ static void *fold_main(void *ctx)
             fatal("could not read the journal: %s", err.message);
     }
     commit_if_due(pipeline, true);
+    thread_behind_leave();
     return NULL;
 }
 

@@ -14,6 +14,8 @@
 #define NOTE_US (10 * US_PER_S)
 #define MERGE_BYTES (UINT64_C(64) << 20)   /* of notes: half a second's reading at a start */
 #define MERGE_WAIT_BYTES (4 * MERGE_BYTES) /* then folding waits for the merge */
+#define SPREAD_BYTES (UINT64_C(8) << 20)   /* so far behind, all cores are the fold's … */
+#define GATHER_BYTES (UINT64_C(1) << 20)   /* … until only so much is left */
 #define RETRY_US (200 * US_PER_MS)         /* a full disk: try again */
 
 static inline uint64_t at_most(uint64_t bound, uint64_t bytes)

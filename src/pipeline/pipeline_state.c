@@ -350,17 +350,21 @@ static void merge_after(void *ctx)
     pthread_mutex_unlock(&pipeline->mutex);
 }
 
+static bool merge_wait(struct pipeline *pipeline)
+{
+    pthread_mutex_lock(&pipeline->mutex);
+    while (!pipeline->merge_running && !pipeline->stopping)
+        pthread_cond_wait(&pipeline->changed, &pipeline->mutex);
+    bool work = pipeline->merge_running;
+    pthread_mutex_unlock(&pipeline->mutex);
+    return work;
+}
+
 void *pipeline_merge_main(void *ctx)
 {
     struct pipeline *pipeline = ctx;
-    for (;;) {
-        pthread_mutex_lock(&pipeline->mutex);
-        while (!pipeline->merge_running && !pipeline->stopping)
-            pthread_cond_wait(&pipeline->changed, &pipeline->mutex);
-        bool work = pipeline->merge_running;
-        pthread_mutex_unlock(&pipeline->mutex);
-        if (!work || !merge_write(pipeline))
-            return NULL;
+    thread_behind_join();
+    while (merge_wait(pipeline) && merge_write(pipeline)) {
         pthread_mutex_lock(&pipeline->mutex);
         pipeline->merged_position = pipeline->sealed_position;
         pthread_mutex_unlock(&pipeline->mutex);
@@ -372,6 +376,8 @@ void *pipeline_merge_main(void *ctx)
         pthread_mutex_unlock(&pipeline->mutex);
         log_wake(pipeline->options.log); /* a flush that was wanted meanwhile can begin */
     }
+    thread_behind_leave();
+    return NULL;
 }
 
 /* Is there no use in waiting for a flush? Needs the mutex. */
