@@ -77,7 +77,7 @@ static void put_journal(struct api *api, struct buf *out)
     metric_put(out, "hezou_journal_syncs_total", "counter", "Syncs since the start.", log.syncs);
     metric_put(out, "hezou_journal_refused_total", "counter",
                "Appends refused (full disk or in-flight limit).", log.refused);
-    metric_put(out, "hezou_journal_inflight_bytes", "gauge", "Bytes accepted and not yet synced.",
+    metric_put(out, "hezou_journal_inflight_bytes", "gauge", "Bytes accepted and not yet written.",
                log.inflight_bytes);
     metric_put(out, "hezou_journal_size_bytes", "gauge", "Bytes of the kept segments.",
                log.size_bytes);

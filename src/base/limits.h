@@ -18,5 +18,5 @@
                            */
 #define LIMIT_WAITERS 256 /* suspended `after=` readers */
 #define LIMIT_WAIT_US (INT64_C(10) * 1000000)    /* then 504 */
-#define LIMIT_INFLIGHT_BYTES ((size_t)256 << 20) /* bodies and appends not yet synced; then 503 */
+#define LIMIT_INFLIGHT_BYTES ((size_t)256 << 20) /* bodies and appends not yet written; then 503 */
 #endif

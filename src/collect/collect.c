@@ -21,6 +21,8 @@
 #include "collect/page.h"
 #include "net/inflate.h"
 
+#define LARGE_BYTES 8192 /* of frames: worth giving back before the sync */
+
 enum protocol { PROTOCOL_SEGMENT, PROTOCOL_SENSORS, PROTOCOL_OWN };
 
 enum answer { ANSWER_SUCCESS, ANSWER_GIF, ANSWER_EMPTY, ANSWER_DEBUG, ANSWER_RESULTS };
@@ -199,6 +201,14 @@ static void passage_answer(struct passage *passage, uint64_t first)
     }
 }
 
+/* On the committer's thread. The answer waits for the disk; the events no longer wait in memory. */
+static void passage_written(struct log_append *append)
+{
+    struct passage *passage = append->ctx;
+    buf_done(&passage->intake.frames);
+    http_body_forget(passage->request);
+}
+
 /* On the committer's thread. */
 static void passage_synced(struct log_append *append, enum status status, uint64_t first_offset,
                            int64_t received_us)
@@ -218,6 +228,7 @@ static void passage_synced(struct log_append *append, enum status status, uint64
 static void passage_end(struct passage *passage)
 {
     struct intake *intake = &passage->intake;
+    bool large = intake->frames.n >= LARGE_BYTES && !intake->want_results;
     struct err err;
     if (intake->quarantined + intake->denied > 0) {
         char digits[24];
@@ -237,6 +248,7 @@ static void passage_end(struct passage *passage)
     passage->append = (struct log_append){.frames = buf_view(&intake->frames),
                                           .count = intake->records,
                                           .done = passage_synced,
+                                          .written = large ? passage_written : NULL,
                                           .ctx = passage};
     http_body_drop(passage->request, intake->frames.n);
     if (log_append(passage->collect->options.log, &passage->append, &err) != ST_OK)

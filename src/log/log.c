@@ -43,7 +43,7 @@ static enum status refusal(const struct log *log, const struct log_append *appen
         return err_set(err, ST_BUSY, "the journal's disk is full");
     if (log->inflight > 0 && (n > log->inflight_max || log->inflight > log->inflight_max - n))
         return err_set(err, ST_BUSY, "too many bytes wait for the disk");
-    if (log->size_max > 0 && size_bytes(log) + log->inflight + n > log->size_max)
+    if (log->size_max > 0 && size_bytes(log) + log->inflight + log->unsynced + n > log->size_max)
         return err_set(err, ST_BUSY, "the journal has reached its size limit");
     return ST_OK;
 }

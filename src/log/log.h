@@ -46,7 +46,7 @@ struct log_options {
     uint64_t segment_bytes; /* roll above this; 0 = 128 MiB */
     uint64_t size_max;      /* total bytes; above it appends answer ST_BUSY; 0 = no limit */
     size_t
-        inflight_max; /* bytes of appends accepted and not yet synced; 0 = LIMIT_INFLIGHT_BYTES */
+        inflight_max; /* bytes of appends accepted and not yet written; 0 = LIMIT_INFLIGHT_BYTES */
     bool bug_ack_before_sync; /* HEZOU_BUG, test builds only */
 };
 
@@ -65,8 +65,8 @@ void log_close(struct log *log);
 void log_frame(struct buf *frames, enum log_type type, uint8_t version, uint32_t source,
                struct str payload);
 
-/* One caller's append. The caller fills the first part and keeps it and `frames` alive until `done`
- * is called. */
+/* One caller's append. The caller fills the first part and keeps it alive until `done` is called,
+ * and `frames` until `written` or `done`. */
 struct log_append {
     struct str
         frames;     /* from log_frame; the committer writes received time and header CRC into it */
@@ -76,6 +76,9 @@ struct log_append {
      * later). */
     void (*done)(struct log_append *append, enum status status, uint64_t first_offset,
                  int64_t received_us);
+    /* Or NULL. Before `done`, by the same thread, when the file has the frames and the disk perhaps
+     * not: they are not looked at again and may be freed. Not called for what is refused. */
+    void (*written)(struct log_append *append);
     void *ctx;
     struct log_append *next; /* the journal's */
 };

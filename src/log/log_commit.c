@@ -148,6 +148,18 @@ static enum status group_write(struct log *log, const struct group *group, struc
     return status;
 }
 
+/* The file has it, so it holds no memory of anybody. */
+static void group_written(struct log *log, const struct group *group)
+{
+    pthread_mutex_lock(&log->mutex);
+    log->inflight -= group->bytes;
+    log->unsynced = group->bytes;
+    pthread_mutex_unlock(&log->mutex);
+    for (struct log_append *append = group->first; append != NULL; append = append->next)
+        if (append->written != NULL)
+            append->written(append);
+}
+
 /* Gives the time that it took. */
 static int64_t group_sync(struct log *log)
 {
@@ -166,7 +178,7 @@ static void group_publish(struct log *log, const struct group *group, int64_t sy
     pthread_mutex_lock(&log->mutex);
     log->sync_us[log->stats.syncs % SYNC_SAMPLES] = sync_us;
     __atomic_store_n(&log->end, log->end + group->bytes, __ATOMIC_RELEASE);
-    log->inflight -= group->bytes;
+    log->unsynced = 0;
     log->stats.records += group->records;
     log->stats.bytes += group->bytes;
     log->stats.syncs++;
@@ -237,6 +249,7 @@ static void group_commit(struct log *log, struct group *group)
     }
     if (status != ST_OK)
         fatal("the journal cannot go on: %s", err.message);
+    group_written(log, group);
     int64_t sync_us = group_sync(log);
     uint64_t first = log->end;
     group_publish(log, group, sync_us);

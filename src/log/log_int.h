@@ -115,7 +115,8 @@ struct log {
     pthread_cond_t progress; /* for readers and for callers of log_overwrite */
     struct log_append *queue, **queue_tail;
     struct overwrite *overwrites, **overwrites_tail;
-    size_t inflight;
+    size_t inflight; /* queued or being written */
+    size_t unsynced; /* written, and not yet in `end` */
     uint64_t wakes;
     bool stopping;
     bool full;

@@ -496,6 +496,70 @@ static void the_in_flight_limit_refuses_but_never_the_first(void **state)
         buf_done(&gated[i].frames);
 }
 
+struct early {
+    struct log_append append;
+    struct buf frames;
+    struct log *log;
+    size_t inflight_bytes;
+    uint64_t syncs, end, first;
+    bool written, done;
+};
+
+/* Nothing is promised yet, and no memory is needed any more. */
+static void early_written(struct log_append *append)
+{
+    struct early *early = append->ctx;
+    struct log_stats stats;
+    log_stats(early->log, &stats);
+    early->written = true;
+    early->inflight_bytes = stats.inflight_bytes;
+    early->syncs = stats.syncs;
+    early->end = log_end(early->log);
+    memset(early->frames.p, 0xee, early->frames.n);
+    buf_done(&early->frames);
+}
+
+static void early_done(struct log_append *append, enum status status, uint64_t first,
+                       int64_t received_us)
+{
+    struct early *early = append->ctx;
+    (void)received_us;
+    early->first = first;
+    early->done = status == ST_OK && early->written;
+}
+
+static void frames_are_given_back_between_write_and_sync(void **state)
+{
+    struct bench *bench = *state;
+    static struct seen seen;
+    struct log_stats before;
+    struct buf payload;
+    bench_open(bench);
+    struct early early = {.log = bench->log};
+    assert_int_equal(append_one(bench->log, 1, 300, NULL), ST_OK);
+    log_stats(bench->log, &before);
+    uint64_t end = log_end(bench->log);
+    buf_init(&payload, 1000);
+    payload_put(&payload, 2, 1000);
+    buf_init(&early.frames, 4096);
+    log_frame(&early.frames, LOG_EVENT, 7, 1002, buf_view(&payload));
+    buf_done(&payload);
+    early.append = (struct log_append){.frames = buf_view(&early.frames),
+                                       .count = 1,
+                                       .done = early_done,
+                                       .written = early_written,
+                                       .ctx = &early};
+    assert_int_equal(log_append(bench->log, &early.append, NULL), ST_OK);
+    bench_reopen(bench); /* closing waits for what was accepted */
+    assert_true(early.done);
+    assert_int_equal(early.inflight_bytes, 0);
+    assert_int_equal(early.syncs, before.syncs);
+    assert_int_equal(early.end, end);
+    assert_int_equal(early.first, end);
+    assert_int_equal(read_all(bench->log, &seen), ST_OK);
+    assert_int_equal(seen.count, 2);
+}
+
 static void a_full_disk_refuses_all_that_is_queued(void **state)
 {
     struct bench *bench = *state;
@@ -623,6 +687,7 @@ int main(void)
         BENCH_TEST(retention_deletes_whole_old_segments_that_nobody_needs),
         BENCH_TEST(received_time_never_goes_back),
         BENCH_TEST(the_in_flight_limit_refuses_but_never_the_first),
+        BENCH_TEST(frames_are_given_back_between_write_and_sync),
         BENCH_TEST(a_full_disk_refuses_all_that_is_queued),
         BENCH_TEST(the_size_limit_refuses_all_but_an_erase),
         BENCH_TEST(an_overwrite_leaves_zeros_and_the_neighbours),

@@ -71,6 +71,9 @@ struct str http_body(struct http_request *request);
 /* The body has been taken over: its memory is given back, http_body is empty from now on. Until the
  * answer it counts as `bytes` in flight: what was made of it. */
 void http_body_drop(struct http_request *request, size_t bytes);
+/* What was made of it has left the memory, too: it no longer counts. Any thread, before the answer.
+ */
+void http_body_forget(struct http_request *request);
 struct str http_remote(struct http_request *request); /* address without port */
 /* Who sent it: the address it came from, or what trusted proxies say in X-Forwarded-For, else in
  * Forwarded. False when a proxy does not tell. */

@@ -98,7 +98,7 @@ struct http_request {
     size_t body_max;
     uint64_t body_read; /* of the Content-Length */
     struct http_chunks chunks;
-    size_t charged; /* in server->inflight */
+    size_t charged; /* in server->inflight; atomic once it is handled */
     bool in_line;   /* it waits for room; with its neighbours under room_mutex */
     struct http_request *room_prev, *room_next;
     /* The handler's and the replier's: */

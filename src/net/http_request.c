@@ -148,6 +148,11 @@ void http_body_drop(struct http_request *request, size_t bytes)
     http_room_set(request, bytes);
 }
 
+void http_body_forget(struct http_request *request)
+{
+    http_room_set(request, 0);
+}
+
 struct str http_remote(struct http_request *request)
 {
     return str_of(request->connection->remote);

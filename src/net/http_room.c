@@ -74,10 +74,10 @@ static void line_move(struct http_server *server)
 void http_room_set(struct http_request *request, size_t bytes)
 {
     struct http_server *server = request->server;
-    if (request->charged == bytes)
+    size_t before = __atomic_exchange_n(&request->charged, bytes, __ATOMIC_SEQ_CST);
+    if (before == bytes)
         return;
-    __atomic_add_fetch(&server->inflight, bytes - request->charged, __ATOMIC_SEQ_CST);
-    request->charged = bytes;
+    __atomic_add_fetch(&server->inflight, bytes - before, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&server->room_bytes, __ATOMIC_SEQ_CST) > 0)
         line_move(server);
 }
