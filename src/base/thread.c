@@ -19,27 +19,6 @@ void thread_background(void)
     (void)setpriority(PRIO_PROCESS, (id_t)gettid(), BACKGROUND_NICE);
 }
 
-struct job {
-    void (*work)(void *ctx);
-    void *ctx;
-};
-
-static void *job_main(void *ctx)
-{
-    const struct job *job = ctx;
-    thread_background();
-    job->work(job->ctx);
-    return NULL;
-}
-
-void thread_background_run(void (*work)(void *ctx), void *ctx)
-{
-    struct job job = {work, ctx};
-    pthread_t thread;
-    CHECK(pthread_create(&thread, NULL, job_main, &job) == 0);
-    CHECK(pthread_join(thread, NULL) == 0);
-}
-
 /* --- behind the road -------------------------------------------------------------------------- */
 
 #define BEHIND_MAX 16 /* threads; one more would keep all cores, which is no harm */
@@ -83,6 +62,16 @@ static void behind_exchange(pid_t from, pid_t to)
         }
 }
 
+static bool is_behind(pid_t thread)
+{
+    bool found = false;
+    pthread_mutex_lock(&behind.mutex);
+    for (int i = 0; i < BEHIND_MAX; i++)
+        found = found || behind.threads[i] == thread;
+    pthread_mutex_unlock(&behind.mutex);
+    return found;
+}
+
 void thread_behind_join(void)
 {
     pthread_mutex_lock(&behind.mutex);
@@ -109,4 +98,31 @@ void thread_behind_spread(bool spread)
         if (behind.threads[i] != 0)
             cores_give(behind.threads[i]);
     pthread_mutex_unlock(&behind.mutex);
+}
+
+/* --- work behind all others ------------------------------------------------------------------- */
+
+struct job {
+    void (*work)(void *ctx);
+    void *ctx;
+    bool behind; /* as the thread that waits for it */
+};
+
+static void *job_main(void *ctx)
+{
+    const struct job *job = ctx;
+    thread_background();
+    if (job->behind)
+        thread_behind_join();
+    job->work(job->ctx);
+    thread_behind_leave();
+    return NULL;
+}
+
+void thread_background_run(void (*work)(void *ctx), void *ctx)
+{
+    struct job job = {work, ctx, is_behind(gettid())};
+    pthread_t thread;
+    CHECK(pthread_create(&thread, NULL, job_main, &job) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
 }
