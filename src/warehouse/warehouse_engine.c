@@ -190,9 +190,11 @@ enum status engine_connect_reader(struct warehouse *warehouse, duckdb_connection
                                   struct err *err)
 {
     enum status status = engine_connect(warehouse, ret_connection, err);
-    return status == ST_OK
-               ? engine_run(*ret_connection, "BEGIN TRANSACTION READ ONLY", NULL, 0, err)
-               : status;
+    if (status == ST_OK)
+        status = engine_run(*ret_connection, "BEGIN TRANSACTION READ ONLY", NULL, 0, err);
+    if (status != ST_OK)
+        duckdb_disconnect(ret_connection);
+    return status;
 }
 
 static size_t memory_default(void)

@@ -166,9 +166,10 @@ enum status engine_error(struct err *err, enum status status, const char *what,
                          const char *message);
 enum status engine_connect(struct warehouse *warehouse, duckdb_connection *ret_connection,
                            struct err *err);
-/* A connection that sees one moment until it is closed. Every reader needs it: on its own, a
- * statement is planned at one moment and run at a later one, and a bound that all rows met when it
- * was planned is planned away, so that rows committed between the two pass it. */
+/* A connection that only reads and sees one moment until it is closed; NULL after an error. Every
+ * reader needs it: on its own, a statement is planned at one moment and run at a later one, and a
+ * bound that all rows met when it was planned is planned away, so that rows committed between the
+ * two pass it. */
 enum status engine_connect_reader(struct warehouse *warehouse, duckdb_connection *ret_connection,
                                   struct err *err);
 

@@ -115,7 +115,7 @@ static enum status slot_take(struct warehouse *warehouse, int64_t time_us, struc
         struct slot *slot = &warehouse->slots[i];
         if (slot->connection != NULL)
             continue;
-        status = engine_connect(warehouse, &slot->connection, err);
+        status = engine_connect_reader(warehouse, &slot->connection, err);
         slot->deadline_us = monotonic_us() + time_us;
         if (status == ST_OK)
             *ret_slot = slot;
@@ -196,8 +196,6 @@ static enum status person_run(duckdb_connection connection, const char *text,
 {
     struct stream stream = {0};
     enum status status = guard_check(connection, str_of(text), err);
-    if (status == ST_OK)
-        status = engine_run(connection, "BEGIN TRANSACTION READ ONLY", NULL, 0, err);
     if (status == ST_OK)
         status = text_prepare(connection, text, &stream, err);
     if (status == ST_OK)
