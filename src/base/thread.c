@@ -21,7 +21,7 @@ void thread_background(void)
 
 /* --- behind the road -------------------------------------------------------------------------- */
 
-#define BEHIND_MAX 16 /* threads; one more would keep all cores, which is no harm */
+#define BEHIND_MAX 16 /* threads; one more keeps all cores, which is no harm */
 
 static struct {
     pthread_mutex_t mutex;
@@ -52,24 +52,15 @@ static void cores_give(pid_t thread)
                                 behind.spread ? &behind.all : &behind.half);
 }
 
-/* From one thread's number to another's. */
-static void behind_exchange(pid_t from, pid_t to)
+/* From one thread's number to another's; false when it is not there. */
+static bool behind_exchange(pid_t from, pid_t to)
 {
     for (int i = 0; i < BEHIND_MAX; i++)
         if (behind.threads[i] == from) {
             behind.threads[i] = to;
-            return;
+            return true;
         }
-}
-
-static bool is_behind(pid_t thread)
-{
-    bool found = false;
-    pthread_mutex_lock(&behind.mutex);
-    for (int i = 0; i < BEHIND_MAX; i++)
-        found = found || behind.threads[i] == thread;
-    pthread_mutex_unlock(&behind.mutex);
-    return found;
+    return false;
 }
 
 void thread_behind_join(void)
@@ -77,15 +68,15 @@ void thread_behind_join(void)
     pthread_mutex_lock(&behind.mutex);
     if (!behind.known)
         cores_learn();
-    behind_exchange(0, gettid());
-    cores_give(gettid());
+    if (behind_exchange(0, gettid()))
+        cores_give(gettid());
     pthread_mutex_unlock(&behind.mutex);
 }
 
 void thread_behind_leave(void)
 {
     pthread_mutex_lock(&behind.mutex);
-    behind_exchange(gettid(), 0);
+    (void)behind_exchange(gettid(), 0); /* not there: it found no place */
     pthread_mutex_unlock(&behind.mutex);
 }
 
@@ -105,15 +96,13 @@ void thread_behind_spread(bool spread)
 struct job {
     void (*work)(void *ctx);
     void *ctx;
-    bool behind; /* as the thread that waits for it */
 };
 
 static void *job_main(void *ctx)
 {
     const struct job *job = ctx;
     thread_background();
-    if (job->behind)
-        thread_behind_join();
+    thread_behind_join();
     job->work(job->ctx);
     thread_behind_leave();
     return NULL;
@@ -121,7 +110,7 @@ static void *job_main(void *ctx)
 
 void thread_background_run(void (*work)(void *ctx), void *ctx)
 {
-    struct job job = {work, ctx, is_behind(gettid())};
+    struct job job = {work, ctx};
     pthread_t thread;
     CHECK(pthread_create(&thread, NULL, job_main, &job) == 0);
     CHECK(pthread_join(thread, NULL) == 0);

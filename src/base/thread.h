@@ -9,10 +9,10 @@
  * somebody. */
 void thread_background(void);
 
-/* Does `work` on a thread of its own behind all others, and returns when it is done. For long work
- * that holds no lock of ours: a thread that is put back while it holds one puts back all who wait
- * for it, and they may be the ones that answer somebody. (A thread cannot take its place in front
- * again without privileges, hence one of its own.) */
+/* Does `work` on a thread of its own behind all others, in priority and in cores, and returns when
+ * it is done. For long work that holds no lock of ours: a thread that is put back while it holds
+ * one puts back all who wait for it, and they may be the ones that answer somebody. (A thread
+ * cannot take its place in front again without privileges, hence one of its own.) */
 void thread_background_run(void (*work)(void *ctx), void *ctx);
 
 /* Threads that nobody waits for keep to one half of the cores while that is enough: those that
