@@ -33,7 +33,8 @@ struct http_options {
     const char *address; /* "127.0.0.1"; a number, IPv4 or IPv6 */
     int port;            /* 0 = any; http_port tells */
     int threads;         /* 0 = 2; at most 16 */
-    size_t inflight_max; /* of bodies whose requests are not answered; 0 = LIMIT_INFLIGHT_BYTES */
+    size_t
+        inflight_max; /* of bodies in memory, or what was made of them; 0 = LIMIT_INFLIGHT_BYTES */
     unsigned connections_max; /* 0 = 8,192; fewer when the system allows fewer open files */
     int64_t room_us_max;      /* a body may wait so long for room; 0 = 50 ms */
     int64_t header_us_max;    /* 0 = 10 s */

@@ -1,10 +1,10 @@
 /* http_room.c - room for bodies: who may send now, who waits a moment, who is told to come back.
  *
- * A body counts from its admission until its request is answered; what was written out of it, once
- * that took its place. One that finds no room waits, unread: its bytes stay with the sender, so
- * waiting costs no memory, and a sender who is let in as soon as another is answered keeps the
- * journal busy where one sent away rests a second. As many bytes may wait as are let in, for
- * HTTP_ROOM_US; the rest is answered 503.
+ * A body counts from its admission until its request is answered; what was made of it, once that
+ * took its place, until that has left the memory, too (http_body_forget). One that finds no room
+ * waits, unread: its bytes stay with the sender, so waiting costs no memory, and a sender who is
+ * let in as soon as another is answered keeps the journal busy where one sent away rests a second.
+ * As many bytes may wait as are let in, for HTTP_ROOM_US; the rest is answered 503.
  *
  * The line is one for all loops, first come, first served. Whoever makes room takes the first out
  * and posts it to its loop; a loop whose time for one is over takes it out itself. Both under
