@@ -97,7 +97,6 @@ enum status db_open(const char *path, bool read_only, struct db **ret_db, struct
     }
     if (status == ST_OK && !read_only)
         status = db_run(db,
-                        "PRAGMA page_size = 1024;"
                         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
                         "PRAGMA secure_delete = ON;",
                         err);

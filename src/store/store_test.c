@@ -154,6 +154,21 @@ static void broken_constraint_is_a_conflict_and_damage_is_named(void **unused)
     assert_int_equal(db_open("/no/such/folder/x.db", false, &db, &err), ST_IO);
 }
 
+/* As docs/format/state.md says; a file made with others keeps them. */
+static void pages_are_of_4096_bytes_and_older_files_open(void **unused)
+{
+    (void)unused;
+    struct db *db = open_db();
+    assert_int_equal(ask(db, "PRAGMA page_size"), 4096);
+    run(db, "PRAGMA journal_mode = DELETE; PRAGMA page_size = 1024; VACUUM;"
+            "PRAGMA journal_mode = WAL; CREATE TABLE t (id @ID@); INSERT INTO t VALUES (7)");
+    db_close(db);
+    db = open_db();
+    assert_int_equal(ask(db, "PRAGMA page_size"), 1024);
+    assert_int_equal(ask(db, "SELECT id FROM t"), 7);
+    db_close(db);
+}
+
 /* --- migrations ------------------------------------------------------------------------------- */
 
 static void migrations_run_once_and_an_edited_one_is_refused(void **unused)
@@ -590,6 +605,7 @@ int main(void)
         TEST(empty_bytes_are_not_null_and_zero_bytes_are_kept),
         TEST(words_of_both_engines_are_replaced),
         TEST(broken_constraint_is_a_conflict_and_damage_is_named),
+        TEST(pages_are_of_4096_bytes_and_older_files_open),
         TEST(migrations_run_once_and_an_edited_one_is_refused),
         TEST(failed_migration_leaves_nothing),
         TEST(embedded_files_are_whole),
