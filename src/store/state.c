@@ -97,14 +97,25 @@ void removed_add(struct removed_list *list, struct removed_entry removed)
     list->entries[list->count++] = removed;
 }
 
-static struct state_entry *load(struct state_table *table, struct hash128 key,
-                                struct hash128 mapped)
+struct state_entry *state_decode(struct state_table *table, struct hash128 key, struct str bytes)
+{
+    struct state_entry *entry = table->def->decode(key, bytes);
+    if (entry == NULL)
+        fatal("could not read %s: an object of %s is damaged; delete the file, it is rebuilt from "
+              "the journal",
+              table->state->path, table->def->name);
+    CHECK(entry->bytes >= sizeof *entry);
+    entry->key = key;
+    entry->flags = 0;
+    entry->used = 0; /* it earns its second chance by a second get */
+    entry->chunk = 0;
+    return entry;
+}
+
+/* The row of the file, or NULL. */
+static struct state_entry *read_file(struct state_table *table, struct hash128 key)
 {
     struct state *state = table->state;
-    if (table->filter_ready && !filter_may_hold(&table->filter, mapped)) {
-        state->filtered++;
-        return NULL;
-    }
     struct err err;
     enum status status = ST_OK;
     if (!state->reading)
@@ -120,18 +131,30 @@ static struct state_entry *load(struct state_table *table, struct hash128 key,
     state->loads++;
     if (!row)
         return NULL;
-
-    struct state_entry *entry = table->def->decode(key, db_str(stmt, 0));
+    struct state_entry *entry = state_decode(table, key, db_str(stmt, 0));
     db_reset(stmt);
+    return entry;
+}
+
+/* What the delta of before the start says comes before what the file says. */
+static struct state_entry *load(struct state_table *table, struct hash128 key,
+                                struct hash128 mapped)
+{
+    struct state *state = table->state;
+    struct state_entry *entry = NULL;
+    struct delta_row row;
+    if (state_recovered_find(table, mapped, &row)) {
+        if (row.removed)
+            return NULL;
+        entry = state_decode(table, key, row.bytes);
+        entry->chunk = (uint32_t)state->recovered.upto;
+    } else if (table->filter_ready && !filter_may_hold(&table->filter, mapped)) {
+        state->filtered++;
+    } else {
+        entry = read_file(table, key);
+    }
     if (entry == NULL)
-        fatal("could not read %s: an object of %s is damaged; delete the file, it is rebuilt from "
-              "the journal",
-              state->path, table->def->name);
-    CHECK(entry->bytes >= sizeof *entry);
-    entry->key = key;
-    entry->flags = 0;
-    entry->used = 0; /* it earns its second chance by a second get */
-    entry->chunk = 0;
+        return NULL;
     *map_put(&table->map, mapped, NULL) = (uintptr_t)entry;
     state->bytes += entry_cost(entry);
     return entry;
@@ -193,42 +216,6 @@ void state_remove(struct state_table *table, struct state_entry *entry)
     entry->flags |= FLAG_REMOVED;
     table->rows--;
     removed_add(&table->state->removed, (struct removed_entry){table, entry});
-}
-
-/* --- at a start ------------------------------------------------------------------------------- */
-
-void state_recover(struct state_table *table, struct hash128 key, struct str bytes)
-{
-    struct state *state = table->state;
-    struct state_entry *entry = table->def->decode(key, bytes);
-    if (entry == NULL)
-        fatal("could not read the delta of %s: an object of %s is damaged; delete state.db, it is "
-              "rebuilt from the journal",
-              state->path, table->def->name);
-    entry->key = key;
-    entry->flags = 0;
-    entry->used = 1;
-    entry->chunk = (uint32_t)state->delta.noted;
-    uint64_t *slot = map_put(&table->map, map_key(table, key), NULL);
-    if (*slot != 0 && !(entry_of(*slot)->flags & FLAG_REMOVED)) {
-        state->bytes -= entry_cost(entry_of(*slot));
-        table->def->free(entry_of(*slot));
-    }
-    *slot = (uintptr_t)entry;
-    state->bytes += entry_cost(entry);
-}
-
-void state_recover_removed(struct state_table *table, struct hash128 key)
-{
-    struct state *state = table->state;
-    struct hash128 mapped = map_key(table, key);
-    const uint64_t *slot = map_find(&table->map, mapped);
-    struct state_entry *entry = slot != NULL ? entry_of(*slot) : load(table, key, mapped);
-    if (entry == NULL || (entry->flags & FLAG_REMOVED)) /* made and removed between two merges */
-        return;
-    entry->flags = FLAG_REMOVED;
-    entry->chunk = (uint32_t)state->delta.noted;
-    removed_add(&state->removed, (struct removed_entry){table, entry});
 }
 
 /* --- values
@@ -330,7 +317,7 @@ struct state_table *state_table(struct state *state, const struct state_table_de
     table->sql_keys = query_of(def->name, "keys");
     table->rows = stored_rows(state, def->name);
     state->tables_count++;
-    state_delta_apply(table);
+    state_recovered_table(table);
     state_filter_want(table);
     state_unlock(state);
     return table;
@@ -382,7 +369,7 @@ static enum status open_file(struct state *state, struct err *err)
     if (status == ST_OK)
         status = load_delta(state, err);
     if (status == ST_OK)
-        status = state_delta_open(state, err);
+        status = state_recovered_open(state, err);
     for (const struct db_query *query = state_queries; status == ST_OK && query->name; query++)
         (void)db_prepare(state->reader, query->sql); /* a typo stops the start */
     return status;
@@ -424,6 +411,9 @@ void state_close(struct state *state)
     if (state == NULL)
         return;
     state_filter_stop(state);
+    struct recovered_rest rest;
+    state_recovered_take(state, &rest);
+    state_recovered_free(&rest);
     for (int i = 0; i < state->tables_count; i++)
         close_table(&state->tables[i]);
     for (size_t i = 0; i < state->removed.count; i++) /* some are in no map */

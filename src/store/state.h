@@ -58,7 +58,7 @@ MUST_USE enum status state_open(const struct state_options *options, struct stat
                                 struct err *err);
 /* Without a flush: what is dirty is lost, and the journal has it. */
 void state_close(struct state *state);
-/* Before the first get, without the lock. Reads what the delta has of its objects. The definition
+/* Before the first get, without the lock. Finds what the delta has of its objects. The definition
  * must outlive the state. */
 struct state_table *state_table(struct state *state, const struct state_table_def *def);
 

@@ -3,8 +3,7 @@
  * A NOTE appends one chunk: each object that was changed since the note before, as it is now, with
  * the values, at one journal position. That is sequential, so it costs a fraction of the same rows
  * in SQLite, where neighbours in time lie on a thousand pages; a merge (state_merge.c) brings many
- * chunks into the tables together. A start reads the file's chunks into memory, the later ones over
- * the earlier ones, and stands where the last note was.
+ * chunks into the tables together. A start stands where the last note was (state_recovered.c).
  *
  * A chunk is whole or absent: it has a checksum, and the next number. So what a crash tore, and
  * what another history left, ends the reading of its file, and the journal has the events. A
@@ -30,7 +29,7 @@
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-static void delta_path(const struct state *state, uint64_t first, char ret[STATE_PATH_MAX])
+void state_delta_path(const struct state *state, uint64_t first, char ret[STATE_PATH_MAX])
 {
     int n = snprintf(ret, STATE_PATH_MAX, "%s-delta-%llu", state->path, (unsigned long long)first);
     CHECK(n > 0 && n < STATE_PATH_MAX);
@@ -49,8 +48,7 @@ static void delta_add(struct state_delta *delta, uint64_t first)
     delta->files[delta->files_count++] = (struct delta_file){.first = first, .last = first - 1};
 }
 
-/* All that the folder has, ascending. */
-static void delta_list(struct state *state)
+void state_delta_list(struct state *state)
 {
     char prefix[STATE_PATH_MAX];
     const char *slash = strrchr(state->path, '/');
@@ -79,7 +77,7 @@ static enum status delta_open(struct state *state, uint64_t number, struct err *
     char path[STATE_PATH_MAX];
     if (delta->fd >= 0)
         return ST_OK;
-    delta_path(state, number, path);
+    state_delta_path(state, number, path);
     enum status status = disk_open(delta->disk, path, O_RDWR | O_CREAT | O_TRUNC, &delta->fd, err);
     if (status != ST_OK)
         return status;
@@ -114,7 +112,7 @@ enum status state_delta_read(struct state *state, uint64_t first, struct buf *re
                              struct err *err)
 {
     char path[STATE_PATH_MAX];
-    delta_path(state, first, path);
+    state_delta_path(state, first, path);
     return disk_read_file(state->delta.disk, path, FILE_BYTES_MAX, &ret_bytes->p, &ret_bytes->n,
                           err);
 }
@@ -130,7 +128,7 @@ void state_delta_forget(struct state *state, uint64_t merged)
         bool done = file->sealed && file->last <= merged;
         char path[STATE_PATH_MAX];
         if (done)
-            delta_path(state, file->first, path);
+            state_delta_path(state, file->first, path);
         /* One that cannot be removed now is tried again with the next. */
         if (!done || (disk_remove(delta->disk, path, &err) != ST_OK && err.status != ST_NOT_FOUND))
             delta->files[kept++] = *file;
@@ -259,15 +257,6 @@ static void encode_chunk(struct state *state, uint64_t number)
     encode_header(state, number, chunk);
 }
 
-static void recovered_free(struct state_delta *delta)
-{
-    for (size_t i = 0; i < delta->recovered_count; i++)
-        free(delta->recovered[i].p);
-    free(delta->recovered);
-    delta->recovered = NULL;
-    delta->recovered_count = 0;
-}
-
 /* --- a note ----------------------------------------------------------------------------------- */
 
 static enum status chunk_write(struct state *state, uint64_t number, struct err *err)
@@ -328,7 +317,6 @@ enum status state_note(struct state *state, struct err *err)
 {
     uint64_t number = state->delta.noted + 1;
     CHECK(number <= UINT32_MAX);
-    recovered_free(&state->delta); /* all tables have theirs */
     encode_chunk(state, number);
     enum status status = chunk_write(state, number, err);
     if (status != ST_OK) { /* the objects are still marked as changed */
@@ -396,8 +384,9 @@ void delta_values(struct cursor *cursor, delta_value *value, void *ctx)
     }
 }
 
-static bool row_next(const struct state_table *table, struct cursor *cursor, struct delta_row *row)
+bool delta_row_next(const struct state_table *table, struct cursor *cursor, struct delta_row *row)
 {
+    row->place = (const char *)cursor->p;
     row->key = (struct hash128){cursor_u64(cursor), 0};
     if (!table->def->integer_key)
         row->key.b = cursor_u64(cursor);
@@ -422,7 +411,7 @@ bool delta_rows(const struct state_table *table, struct str body, delta_row_foun
             continue;
         struct delta_row row;
         for (uint64_t i = 0; i < count; i++) {
-            if (!row_next(table, &rows, &row))
+            if (!delta_row_next(table, &rows, &row))
                 return false;
             found(ctx, &row);
         }
@@ -430,109 +419,10 @@ bool delta_rows(const struct state_table *table, struct str body, delta_row_foun
     return !cursor.bad;
 }
 
-/* --- at the start ----------------------------------------------------------------------------- */
-
-static void value_take(void *ctx, struct str name, struct str bytes)
-{
-    state_set_loaded_value(ctx, name, bytes);
-}
-
-/* The chunks that follow what is there. How many bytes they and those that are merged take. */
-static size_t chunks_take(struct state *state, struct delta_file *file, struct str bytes)
-{
-    struct state_delta *delta = &state->delta;
-    struct cursor cursor = cursor_of(bytes);
-    struct delta_chunk chunk;
-    size_t good = 0;
-    while (delta_chunk_next(&cursor, delta->history, &chunk) &&
-           (chunk.number <= delta->merged || chunk.number == delta->noted + 1)) {
-        good = (size_t)((const char *)cursor.p - bytes.p);
-        file->last = chunk.number;
-        if (chunk.number <= delta->merged)
-            continue;
-        struct cursor body = cursor_of(chunk.body);
-        delta_values(&body, value_take, state);
-        delta->noted = chunk.number;
-        delta->unmerged_bytes += chunk.body.n;
-    }
-    return good;
-}
-
-/* What follows its chunks is none of ours: torn, or of a note that a full disk refused. Nobody
- * reads it, for the number that it would have comes in the next file. */
-static enum status file_read(struct state *state, struct delta_file *file, struct err *err)
-{
-    struct state_delta *delta = &state->delta;
-    struct buf bytes = {0};
-    enum status status = state_delta_read(state, file->first, &bytes, err);
-    if (status != ST_OK)
-        return status;
-    bytes.n = chunks_take(state, file, buf_view(&bytes));
-    file->sealed = true; /* the next note begins a file of its own */
-    delta->recovered =
-        mem_grow(delta->recovered, (delta->recovered_count + 1) * sizeof *delta->recovered);
-    delta->recovered[delta->recovered_count++] = bytes;
-    return ST_OK;
-}
-
-/* Files in the order of their numbers. One without a chunk, and all behind a gap, are no use to
- * anybody, and must not be there when their number comes again. Those that are merged stay until a
- * checkpoint: what the tables say may not be on the disk yet. */
-enum status state_delta_open(struct state *state, struct err *err)
-{
-    struct state_delta *delta = &state->delta;
-    enum status status = ST_OK;
-    char path[STATE_PATH_MAX];
-    size_t kept = 0;
-    delta->noted = delta->sealed = delta->merged;
-    delta_list(state);
-    for (size_t i = 0; status == ST_OK && i < delta->files_count; i++) {
-        struct delta_file *file = &delta->files[i];
-        if (file->first <= delta->noted + 1)
-            status = file_read(state, file, err);
-        if (file->last >= file->first) {
-            delta->files[kept++] = *file;
-            continue;
-        }
-        delta_path(state, file->first, path);
-        if (status == ST_OK)
-            status = disk_remove(delta->disk, path, err);
-    }
-    delta->files_count = kept;
-    return status;
-}
-
-static void row_take(void *ctx, const struct delta_row *row)
-{
-    struct state_table *table = ctx;
-    if (row->removed)
-        state_recover_removed(table, row->key);
-    else
-        state_recover(table, row->key, row->bytes);
-}
-
-void state_delta_apply(struct state_table *table)
-{
-    struct state_delta *delta = &table->state->delta;
-    for (size_t i = 0; i < delta->recovered_count; i++) {
-        struct cursor cursor = cursor_of(buf_view(&delta->recovered[i]));
-        struct delta_chunk chunk;
-        while (delta_chunk_next(&cursor, delta->history, &chunk)) {
-            if (chunk.number <= delta->merged)
-                continue;
-            if (!delta_rows(table, chunk.body, row_take, table))
-                fatal("could not read %s: chunk %llu of its delta is damaged; delete state.db and "
-                      "its delta files, they are rebuilt from the journal",
-                      table->state->path, (unsigned long long)chunk.number);
-        }
-    }
-}
-
 void state_delta_close(struct state *state)
 {
     struct state_delta *delta = &state->delta;
     file_close(delta);
-    recovered_free(delta);
     buf_done(&delta->chunk);
     buf_done(&delta->scratch);
     free(delta->files);

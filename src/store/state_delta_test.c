@@ -270,6 +270,62 @@ static void a_checkpoint_removes_what_was_merged(void **unused)
     state_close(o.state);
 }
 
+/* What a start finds is not decoded before somebody asks, and is the last word for gets, scans and
+ * filters alike: changed, removed, removed and made again, and new. */
+static void a_start_decodes_nothing_and_hides_nothing(void **unused)
+{
+    (void)unused;
+    struct opened o = open_at(file_in("state.db"), 0);
+    struct state_stats stats;
+    struct sum sum = {0};
+    state_lock(o.state);
+    for (uint64_t i = 0; i < 4; i++)
+        state_add(o.numbers, &object_new((struct hash128){i, 0}, 1 + i, 40)->entry);
+    state_unlock(o.state);
+    flush(&o);
+    for (uint64_t step = 0; step < 2; step++) { /* in two notes, of which the second counts */
+        state_lock(o.state);
+        struct state_entry *changed = state_get(o.numbers, (struct hash128){0, 0});
+        state_change(o.numbers, changed);
+        ((struct object *)changed)->number = 100 + step;
+        if (step == 0)
+            state_remove(o.numbers, state_get(o.numbers, (struct hash128){2, 0}));
+        else
+            state_add(o.numbers, &object_new((struct hash128){2, 0}, 1000, 9)->entry);
+        if (step == 1)
+            state_remove(o.numbers, state_get(o.numbers, (struct hash128){1, 0}));
+        if (step == 1)
+            state_add(o.numbers, &object_new((struct hash128){4, 0}, 10000, 9)->entry);
+        state_unlock(o.state);
+        note(&o);
+    }
+    state_close(o.state);
+    for (int merged = 0; merged < 2; merged++) {
+        o = open_at(file_in("state.db"), 0);
+        state_lock(o.state);
+        state_stats(o.state, &stats);
+        state_unlock(o.state);
+        assert_int_equal(stats.cached, 0);
+        assert_true(merged == (stats.cache_bytes == 0)); /* what it holds of the delta counts */
+        assert_int_equal(sum_of(&o).total, 101 + 1000 + 4 + (merged ? 10000 : 0));
+        sum = (struct sum){0};
+        state_scan_unmerged(o.numbers, add_up, &sum);
+        assert_int_equal(sum.total, merged ? 0 : 101 + 1000 + 10000);
+        state_lock(o.state);
+        assert_null(state_get(o.numbers, (struct hash128){1, 0}));
+        assert_int_equal(((struct object *)state_get(o.numbers, (struct hash128){4, 0}))->number,
+                         10000);
+        state_stats(o.state, &stats);
+        assert_int_equal(stats.cached, 1);
+        state_unlock(o.state);
+        sum = (struct sum){0};
+        state_scan_unmerged(o.numbers, add_up, &sum); /* what was asked for is not shown twice */
+        assert_int_equal(sum.count, merged ? 0 : 3);
+        flush(&o);
+        state_close(o.state);
+    }
+}
+
 static void killed_between_notes_is_the_last_note(void **unused)
 {
     (void)unused;
@@ -461,6 +517,7 @@ int delta_tests(void)
         TEST(a_tail_that_is_no_chunk_hides_nothing_behind_it),
         TEST(the_delta_of_another_file_is_not_ours),
         TEST(a_checkpoint_removes_what_was_merged),
+        TEST(a_start_decodes_nothing_and_hides_nothing),
         TEST(killed_between_notes_is_the_last_note),
         TEST(damaged_object_ends_the_process_rather_than_fold_on_nothing),
         TEST(unusable_file_is_refused_with_the_way_out),

@@ -61,6 +61,8 @@ static void begin_filter(struct state_table *table)
     for (struct map_slot *slot = NULL; (slot = map_next(&table->map, slot)) != NULL;)
         if (!is_merged(table->state, entry_of(slot->value)))
             filter_add(&table->filter_next, slot->key);
+    for (struct map_slot *slot = NULL; (slot = map_next(&table->recovered, slot)) != NULL;)
+        filter_add(&table->filter_next, slot->key);
     state_unlock(table->state);
 }
 

@@ -49,6 +49,7 @@ struct state_table {
     struct state *state;
     const struct state_table_def *def;
     struct map map;            /* key to struct state_entry */
+    struct map recovered;      /* key to the last row of it in state->recovered */
     struct entry_list changed; /* since the last note */
     uint64_t rows;             /* objects, in file and memory: sizes the filter */
     const char *sql_get, *sql_put, *sql_delete, *sql_scan, *sql_keys;
@@ -87,9 +88,23 @@ struct state_delta {
     size_t files_count;
     uint64_t unmerged_bytes; /* since the seal */
     uint64_t sealed;         /* a merge goes so far */
-    /* What a start found, until all tables have taken theirs. */
-    struct buf *recovered;
-    size_t recovered_count;
+};
+
+/* One chunk; the body points into its file's bytes. */
+struct delta_chunk {
+    uint64_t number;
+    struct str body;
+};
+
+/* What a start found in the delta, as bytes: an object is decoded when somebody asks for it. The
+ * first merge has all of it. */
+struct state_recovered {
+    struct buf *files;
+    size_t files_count;
+    struct delta_chunk *chunks; /* ascending */
+    size_t chunks_count;
+    uint64_t upto; /* the last one, or 0 */
+    size_t bytes;  /* of files and maps: part of the state's */
 };
 
 struct state {
@@ -112,6 +127,7 @@ struct state {
 
     struct removed_list removed;
     struct state_delta delta;
+    struct state_recovered recovered;
 
     pthread_t builder; /* fills filters */
     pthread_mutex_t build_mutex;
@@ -158,6 +174,9 @@ static inline bool is_merged(const struct state *state, const struct state_entry
     return entry->flags == 0 && entry->chunk <= state->delta.merged;
 }
 
+/* The object of these bytes, as the file or the delta has them; not in the map. Damage is fatal. */
+struct state_entry *state_decode(struct state_table *table, struct hash128 key, struct str bytes);
+
 /* Slice after slice until the bound holds: an idle server must not stay above. Without the lock. */
 void state_evict_down(struct state *state);
 
@@ -165,10 +184,6 @@ void removed_add(struct removed_list *list, struct removed_entry removed);
 
 /* A value as the file has it: not a change. */
 void state_set_loaded_value(struct state *state, struct str name, struct str bytes);
-/* What the delta says of an object, at a start; later words come later. */
-void state_recover(struct state_table *table, struct hash128 key, struct str bytes);
-void state_recover_removed(struct state_table *table, struct hash128 key);
-
 /* Ends the reader's transaction, so that its next question sees the newest commit. */
 void state_reader_refresh(struct state *state);
 
@@ -176,13 +191,9 @@ void state_reader_refresh(struct state *state);
 
 enum delta_kind { DELTA_REMOVED = 0, DELTA_PUT = 1 };
 
-struct delta_chunk {
-    uint64_t number;
-    struct str body;
-};
-
 struct delta_row {
     struct hash128 key;
+    const char *place; /* where it begins */
     struct str bytes;
     bool removed;
     uint32_t order; /* the merge's */
@@ -194,16 +205,17 @@ typedef void delta_value(void *ctx, struct str name, struct str bytes);
 /* At the body's beginning. */
 void delta_values(struct cursor *cursor, delta_value *value, void *ctx);
 typedef void delta_row_found(void *ctx, const struct delta_row *row);
+/* False when the bytes are damaged. */
+bool delta_row_next(const struct state_table *table, struct cursor *cursor, struct delta_row *row);
 /* The rows of one table; false when the bytes are damaged. */
 bool delta_rows(const struct state_table *table, struct str body, delta_row_found *found,
                 void *ctx);
 
-/* Finds the chunks behind `delta.merged`, takes their values, and cuts off what cannot follow. */
-MUST_USE enum status state_delta_open(struct state *state, struct err *err);
 void state_delta_init(struct state *state, struct disk *disk);
 void state_delta_close(struct state *state);
-/* The objects of one table. */
-void state_delta_apply(struct state_table *table);
+void state_delta_path(const struct state *state, uint64_t first, char ret[STATE_PATH_MAX]);
+/* All files that the folder has, ascending, into `delta.files`. */
+void state_delta_list(struct state *state);
 /* Remove the files that the tables have, on the disk, up to this chunk. */
 void state_delta_forget(struct state *state, uint64_t merged);
 /* The first chunks of all files, ascending; malloc'd. */
@@ -211,7 +223,28 @@ size_t state_delta_files(struct state *state, uint64_t **ret_first);
 MUST_USE enum status state_delta_read(struct state *state, uint64_t first, struct buf *ret_bytes,
                                       struct err *err);
 
-/* state_filter.c */
+/* --- state_recovered.c ------------------------------------------------------------------------ */
+
+/* Finds the chunks behind `delta.merged`, takes their values, and cuts off what cannot follow. */
+MUST_USE enum status state_recovered_open(struct state *state, struct err *err);
+/* What they have of one table. */
+void state_recovered_table(struct state_table *table);
+/* The last word on a key; false when there is none. Under the lock. */
+bool state_recovered_find(const struct state_table *table, struct hash128 mapped,
+                          struct delta_row *ret_row);
+/* Each object that is nowhere else in memory, decoded for the call. False when `each` wanted no
+ * more. Under the lock. */
+bool state_recovered_scan(struct state_table *table, state_each *each, void *ctx);
+/* Under the lock, by who has merged it: takes it out of the state. To be freed without the lock. */
+struct recovered_rest {
+    struct state_recovered recovered;
+    struct map maps[STATE_TABLES_MAX];
+};
+void state_recovered_take(struct state *state, struct recovered_rest *ret_rest);
+void state_recovered_free(struct recovered_rest *rest);
+
+/* --- state_filter.c --------------------------------------------------------------------------- */
+
 void state_filter_start(struct state *state);
 void state_filter_stop(struct state *state);
 /* Called once per table, and when a filter is full. */

@@ -226,14 +226,18 @@ static void tombstones_free(struct state *state)
 
 static void settle(struct state *state, uint64_t upto, int64_t start_us)
 {
+    struct recovered_rest rest;
     state_lock(state);
+    CHECK(upto >= state->recovered.upto);
     /* Before an entry may be evicted and read again: from a view that has this commit. */
     state_reader_refresh(state);
+    state_recovered_take(state, &rest);
     __atomic_store_n(&state->delta.merged, upto, __ATOMIC_RELEASE);
     state->hand_idle = 0;
     state->flushes++;
     state->flush_last_us = monotonic_us() - start_us;
     state_unlock(state);
+    state_recovered_free(&rest);
     tombstones_free(state);
     state_evict_down(state);
 }

@@ -16,7 +16,12 @@ static bool show(struct state_table *table, struct db_stmt *stmt, struct hash128
         struct state_entry *entry = entry_of(*slot);
         return (entry->flags & FLAG_REMOVED) != 0 || each(ctx, entry);
     }
-    struct state_entry *entry = table->def->decode(key, db_str(stmt, 1));
+    struct delta_row row;
+    bool recovered = state_recovered_find(table, map_key(table, key), &row);
+    if (recovered && row.removed)
+        return true;
+    struct str bytes = recovered ? row.bytes : db_str(stmt, 1);
+    struct state_entry *entry = table->def->decode(key, bytes);
     if (entry == NULL) {
         *status = err_set(err, ST_CORRUPT, "could not read an object of %s: it is damaged",
                           table->def->name);
@@ -71,5 +76,7 @@ void state_scan_unmerged(struct state_table *table, state_each *each, void *ctx)
         if (!(entry->flags & FLAG_REMOVED) && !is_merged(table->state, entry))
             more = each(ctx, entry);
     }
+    if (more)
+        (void)state_recovered_scan(table, each, ctx);
     state_unlock(table->state);
 }
