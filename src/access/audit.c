@@ -22,6 +22,7 @@
 #include "audit_sql.h"
 #include "base/check.h"
 #include "base/hook.h"
+#include "base/thread.h"
 
 #define WRITE_EVERY_S 1
 /* The writer is woken early: then what came in a burst is on its way before there is no room. */
@@ -328,7 +329,7 @@ enum status audit_open(const struct audit_options *options, struct audit **ret_a
     CHECK(pthread_cond_init(&audit->wake, &monotonic) == 0);
     CHECK(pthread_cond_init(&audit->done, NULL) == 0);
     pthread_condattr_destroy(&monotonic);
-    int failed = pthread_create(&audit->thread, NULL, write_loop, audit);
+    int failed = thread_start(&audit->thread, "audit", write_loop, audit);
     if (failed != 0) {
         free(audit);
         return err_set(err, ST_IO, "could not start the audit log's thread: %s", strerror(failed));

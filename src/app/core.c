@@ -198,7 +198,7 @@ static enum status warehouse_and_pipeline(struct core *core, const struct option
     char state[4096];
     core_path(core, "state.db", state);
     bool apart = access(state, F_OK) == 0;
-    CHECK(pthread_create(&thread, NULL, warehouse_open_main, &opening) == 0);
+    CHECK(thread_start(&thread, "warehouse open", warehouse_open_main, &opening) == 0);
     if (!apart) {
         CHECK(pthread_join(thread, NULL) == 0);
         if (opening.status == ST_OK)

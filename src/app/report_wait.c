@@ -17,6 +17,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/thread.h"
 
 #define FIRST_US (500 * US_PER_MS) /* what is over before is worth no bar */
 #define EVERY_US (200 * US_PER_MS)
@@ -117,7 +118,7 @@ struct report_wait *report_wait_begin(const struct options *options, const char 
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&wait->wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    CHECK(pthread_create(&wait->thread, NULL, wait_main, wait) == 0);
+    CHECK(thread_start(&wait->thread, "report wait", wait_main, wait) == 0);
     return wait;
 }
 

@@ -91,6 +91,14 @@ void thread_behind_spread(bool spread)
     pthread_mutex_unlock(&behind.mutex);
 }
 
+int thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *ctx), void *ctx)
+{
+    int failed = pthread_create(ret_thread, NULL, run, ctx);
+    if (failed == 0) /* a name may be refused: it is a help, nothing else */
+        (void)pthread_setname_np(*ret_thread, name);
+    return failed;
+}
+
 /* --- work behind all others ------------------------------------------------------------------- */
 
 struct job {
@@ -112,6 +120,6 @@ void thread_background_run(void (*work)(void *ctx), void *ctx)
 {
     struct job job = {work, ctx};
     pthread_t thread;
-    CHECK(pthread_create(&thread, NULL, job_main, &job) == 0);
+    CHECK(thread_start(&thread, "background", job_main, &job) == 0);
     CHECK(pthread_join(thread, NULL) == 0);
 }

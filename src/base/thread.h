@@ -1,9 +1,13 @@
-/* thread.h - who waits for whom when there is more to do than there are cores.
- * Depends on: nothing. Called by: store, pipeline, app. */
+/* thread.h - threads with names, and who waits for whom when there is more to do than there are
+ * cores. Depends on: nothing. Called by: all that start threads. */
 #ifndef BASE_THREAD_H
 #define BASE_THREAD_H
 
+#include <pthread.h>
 #include <stdbool.h>
+
+/* pthread_create, and the name (at most 15 bytes) is what `top -H` and a debugger show. */
+int thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *ctx), void *ctx);
 
 /* This thread, and those that it starts from here on, get the processor after those that answer
  * somebody. */

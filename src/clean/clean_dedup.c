@@ -27,6 +27,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/thread.h"
 
 #define WRITE_BYTES ((size_t)64 << 10) /* so much is handed to the system without a sync */
 #define HELPER_NICE 10
@@ -258,7 +259,7 @@ void clean_dedup_merge_start(struct clean_dedup *dedup)
         merge->adds[merge->adds_count++] = clean_day_is(day);
     }
     dedup->merge = merge;
-    if (pthread_create(&dedup->merge_thread, NULL, merge_thread, merge) != 0)
+    if (thread_start(&dedup->merge_thread, "dedup merge", merge_thread, merge) != 0)
         fatal("could not start a thread for the message ids");
 }
 

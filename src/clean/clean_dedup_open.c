@@ -18,6 +18,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include "base/when.h"
 
 #define WINDOW_DAYS 30u
@@ -330,7 +331,7 @@ static enum status days_load(struct clean_dedup *dedup, struct err *err)
         if (load->day->in_old)
             continue;
         load->alone = load->day->count >= LOAD_ALONE_KEYS && i + 1 < dedup->days_count &&
-                      pthread_create(&load->thread, NULL, day_load, load) == 0;
+                      thread_start(&load->thread, "dedup load", day_load, load) == 0;
         if (!load->alone)
             day_load(load);
     }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/thread.h"
 #include "learn/kmeans_int.h"
 
 #define COST_WORTH_A_THREAD                                                                        \
@@ -56,7 +57,7 @@ void kmeans_parts(const struct kmeans_work *work, double cost,
     if (cost < COST_WORTH_A_THREAD)
         wanted = 1;
     while (started + 1 < wanted) {
-        if (pthread_create(&threads[started], NULL, crew_run, &crew) != 0)
+        if (thread_start(&threads[started], "k-means", crew_run, &crew) != 0)
             break; /* fewer hands, same work */
         started++;
     }

@@ -10,6 +10,11 @@
 #include "base/check.h"
 #include "base/hook.h"
 
+void log_reached(struct log *log, uint64_t offset)
+{
+    __atomic_store_n(&log->reached, offset, __ATOMIC_RELAXED);
+}
+
 uint64_t log_end(const struct log *log)
 {
     return __atomic_load_n(&log->end, __ATOMIC_ACQUIRE);

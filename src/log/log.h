@@ -96,6 +96,12 @@ uint64_t log_end(const struct log *log);
 /* The first offset that is still kept. */
 uint64_t log_start(const struct log *log);
 
+/* So far has come whoever follows the journal and should not fall behind; any thread, as often as
+ * it likes. From 4 MiB behind on, a group waits before it is written, the longer the further behind
+ * and at most 5 ms: whoever sends and waits for answers then keeps the pace of who follows, and a
+ * flood is taken in larger groups. Never called: nothing waits. */
+void log_reached(struct log *log, uint64_t offset);
+
 /* An erase begins: on a full disk the space that was kept for it is given back now, for it needs
  * room in other files before the journal. */
 void log_erase_begins(struct log *log);

@@ -21,6 +21,10 @@
 #include "base/limits.h"
 
 #define IDLE_PROBE_US (INT64_C(200) * US_PER_MS)
+/* The pace of who follows: no wait up to the first, the longest from the second on. */
+#define PACE_FROM_BYTES (UINT64_C(4) << 20)
+#define PACE_FULL_BYTES (UINT64_C(16) << 20)
+#define PACE_US_MAX (INT64_C(5) * US_PER_MS)
 
 struct group {
     struct log_append *first, *last;
@@ -305,6 +309,27 @@ static void work_wait(struct log *log)
     }
 }
 
+static int64_t pace_us(const struct log *log)
+{
+    uint64_t reached = __atomic_load_n(&log->reached, __ATOMIC_RELAXED);
+    if (reached == 0 || log->end <= reached + PACE_FROM_BYTES)
+        return 0;
+    uint64_t over = log->end - reached - PACE_FROM_BYTES;
+    uint64_t full = PACE_FULL_BYTES - PACE_FROM_BYTES;
+    return over >= full ? PACE_US_MAX : (int64_t)over * PACE_US_MAX / (int64_t)full;
+}
+
+/* What comes meanwhile joins the group. Under the mutex. */
+static void pace_keep(struct log *log)
+{
+    int64_t wait_us = pace_us(log);
+    if (wait_us == 0 || log->queue == NULL || log->overwrites != NULL || log->stopping)
+        return;
+    pthread_mutex_unlock(&log->mutex);
+    nanosleep(&(struct timespec){.tv_nsec = wait_us * 1000}, NULL);
+    pthread_mutex_lock(&log->mutex);
+}
+
 void *committer_run(void *arg)
 {
     struct log *log = arg;
@@ -312,6 +337,7 @@ void *committer_run(void *arg)
         struct group group;
         pthread_mutex_lock(&log->mutex);
         work_wait(log);
+        pace_keep(log);
         group_take(log, group_room(log), &group);
         bool finished = group.first == NULL && log->overwrites == NULL && log->stopping;
         pthread_mutex_unlock(&log->mutex);

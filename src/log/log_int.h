@@ -123,6 +123,7 @@ struct log {
     struct segment *segments; /* in order; the last one is written to */
     size_t segments_count, segments_capacity;
     uint64_t start, end; /* moved under `mutex`, read atomically */
+    uint64_t reached;    /* atomic; 0: nobody says */
     struct log_stats stats;
     int64_t sync_us[SYNC_SAMPLES];
 

@@ -29,6 +29,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/limits.h"
+#include "base/thread.h"
 
 #define SCAN_BYTES ((size_t)4 << 20)
 
@@ -257,7 +258,7 @@ enum status log_open(const struct log_options *options, struct log **ret_log, st
     log->reserved = segment_at(&log->active, log->end);
     mark_write(log);
     room_keep(log);
-    CHECK(pthread_create(&log->committer, NULL, committer_run, log) == 0);
+    CHECK(thread_start(&log->committer, "journal", committer_run, log) == 0);
     *ret_log = log;
     return ST_OK;
 }

@@ -560,6 +560,35 @@ static void frames_are_given_back_between_write_and_sync(void **state)
     assert_int_equal(seen.count, 2);
 }
 
+/* The shortest time that one of twenty small appends takes. */
+static int64_t shortest_append_us(struct log *log)
+{
+    int64_t shortest_us = INT64_MAX;
+    for (uint32_t i = 0; i < 20; i++) {
+        int64_t before_us = monotonic_us();
+        assert_int_equal(append_one(log, i, 10, NULL), ST_OK);
+        int64_t took_us = monotonic_us() - before_us;
+        if (took_us < shortest_us)
+            shortest_us = took_us;
+    }
+    return shortest_us;
+}
+
+/* 20 MiB behind, each group waits the longest; nobody waits for who came along, or never says where
+ * it stands. */
+static void whoever_sends_keeps_the_pace_of_who_follows(void **state)
+{
+    struct bench *bench = *state;
+    bench_open(bench);
+    for (uint32_t i = 0; i < 5; i++)
+        assert_int_equal(append_one(bench->log, i, 4 << 20, NULL), ST_OK);
+    assert_true(shortest_append_us(bench->log) < 5000);
+    log_reached(bench->log, log_start(bench->log));
+    assert_true(shortest_append_us(bench->log) >= 5000);
+    log_reached(bench->log, log_end(bench->log));
+    assert_true(shortest_append_us(bench->log) < 5000);
+}
+
 static void a_full_disk_refuses_all_that_is_queued(void **state)
 {
     struct bench *bench = *state;
@@ -688,6 +717,7 @@ int main(void)
         BENCH_TEST(received_time_never_goes_back),
         BENCH_TEST(the_in_flight_limit_refuses_but_never_the_first),
         BENCH_TEST(frames_are_given_back_between_write_and_sync),
+        BENCH_TEST(whoever_sends_keeps_the_pace_of_who_follows),
         BENCH_TEST(a_full_disk_refuses_all_that_is_queued),
         BENCH_TEST(the_size_limit_refuses_all_but_an_erase),
         BENCH_TEST(an_overwrite_leaves_zeros_and_the_neighbours),

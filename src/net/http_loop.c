@@ -27,6 +27,7 @@
 
 #include "base/check.h"
 #include "base/clock.h"
+#include "base/thread.h"
 
 /* So long one that is over its address's limit may take: or it would hold a place for 30 s after
  * all. */
@@ -445,7 +446,7 @@ enum status http_loop_make(struct http_server *server, struct err *err)
 
 enum status http_loop_start(struct http_loop *loop, struct err *err)
 {
-    int failed = pthread_create(&loop->thread, NULL, loop_main, loop);
+    int failed = thread_start(&loop->thread, "net", loop_main, loop);
     if (failed != 0)
         return err_set(err, ST_IO, "could not start a network thread: %s", strerror(failed));
     loop->started = true;

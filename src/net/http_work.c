@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/thread.h"
 
 static bool pool_next(struct http_pool *pool, struct http_job *ret_job)
 {
@@ -44,7 +45,7 @@ enum status http_pool_start(struct http_pool *pool, int threads, unsigned queue_
     pthread_cond_init(&pool->wake, NULL);
     pool->threads = mem_zero(sizeof *pool->threads * (size_t)threads);
     for (int i = 0; i < threads; i++) {
-        int failed = pthread_create(&pool->threads[i], NULL, worker_main, pool);
+        int failed = thread_start(&pool->threads[i], "net work", worker_main, pool);
         if (failed != 0) {
             http_pool_stop(pool);
             http_pool_free(pool);

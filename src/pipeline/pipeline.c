@@ -211,10 +211,11 @@ static void commit_at_month_end(struct pipeline *pipeline, const struct batch *b
         (void)commit(pipeline); /* stopping: neither month is committed */
 }
 
-/* One half of the cores is enough, or it is not. */
-static void cores_choose(struct pipeline *pipeline)
+/* One half of the cores is enough, or it is not; and who sends is held to this pace. */
+static void pace_choose(struct pipeline *pipeline)
 {
     uint64_t behind = log_end(pipeline->options.log) - pipeline->batch.end;
+    log_reached(pipeline->options.log, pipeline->batch.end);
     if (behind >= SPREAD_BYTES)
         thread_behind_spread(true);
     else if (behind < GATHER_BYTES)
@@ -230,7 +231,7 @@ static void *fold_main(void *ctx)
         if (batch_gather(pipeline, batch)) {
             commit_at_month_end(pipeline, batch);
             batch_run(pipeline, batch);
-            cores_choose(pipeline);
+            pace_choose(pipeline);
             commit_if_due(pipeline, false);
             pipeline_note_if_due(pipeline);
             pipeline_waiters_serve(pipeline);
@@ -307,8 +308,8 @@ enum status pipeline_start(struct pipeline *pipeline, struct warehouse *warehous
     pipeline->stats.warehouse_position = warehouse_position(warehouse);
     pipeline->started = true;
     pipeline->note_due_us = monotonic_us() + NOTE_US;
-    CHECK(pthread_create(&pipeline->fold_thread, NULL, fold_main, pipeline) == 0);
-    CHECK(pthread_create(&pipeline->merge_thread, NULL, pipeline_merge_main, pipeline) == 0);
+    CHECK(thread_start(&pipeline->fold_thread, "fold", fold_main, pipeline) == 0);
+    CHECK(thread_start(&pipeline->merge_thread, "merge", pipeline_merge_main, pipeline) == 0);
     return ST_OK;
 }
 

@@ -20,6 +20,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/hook.h"
+#include "base/thread.h"
 #include "facts_migrations.h"
 
 #define GROUP_MAX 256 /* at 5 ms each the last one waits a second: the worst that a caller sees */
@@ -228,7 +229,7 @@ enum status facts_open(const char *path, struct facts **ret_facts, struct err *e
     CHECK(pthread_mutex_init(&facts->mutex, NULL) == 0);
     CHECK(pthread_cond_init(&facts->queued, NULL) == 0);
     CHECK(pthread_cond_init(&facts->reader_free, NULL) == 0);
-    CHECK(pthread_create(&facts->thread, NULL, write_loop, facts) == 0);
+    CHECK(thread_start(&facts->thread, "facts", write_loop, facts) == 0);
     *ret_facts = facts;
     return ST_OK;
 }

@@ -11,6 +11,7 @@
 #include "store/state_int.h"
 
 #include "base/check.h"
+#include "base/thread.h"
 
 #define KEYS_SLICE 1024                /* keys entered per hold of the lock: some 30 µs */
 #define CAPACITY_FIRST UINT64_C(65536) /* 100 KB: no rebuilds for the smallest shops */
@@ -163,7 +164,7 @@ void state_filter_start(struct state *state)
 {
     CHECK(pthread_mutex_init(&state->build_mutex, NULL) == 0);
     CHECK(pthread_cond_init(&state->build_changed, NULL) == 0);
-    CHECK(pthread_create(&state->builder, NULL, build_loop, state) == 0);
+    CHECK(thread_start(&state->builder, "state filter", build_loop, state) == 0);
 }
 
 void state_filter_stop(struct state *state)

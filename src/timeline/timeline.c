@@ -195,7 +195,7 @@ void timeline_open(const struct timeline_options *options, struct timeline **ret
 {
     struct timeline *timeline = timeline_new(options);
     timeline->rebuild_wanted = true;
-    CHECK(pthread_create(&timeline->keeper, NULL, keeper_main, timeline) == 0);
+    CHECK(thread_start(&timeline->keeper, "timeline", keeper_main, timeline) == 0);
     *ret_timeline = timeline;
 }
 

@@ -83,7 +83,8 @@ void timeline_threads_run(struct rebuilding *whole, void *(*run)(void *loader))
 {
     whole->next = 0;
     for (int i = 1; i < whole->threads; i++)
-        CHECK(pthread_create(&whole->loaders[i].thread, NULL, run, &whole->loaders[i]) == 0);
+        CHECK(thread_start(&whole->loaders[i].thread, "timeline load", run, &whole->loaders[i]) ==
+              0);
     run(&whole->loaders[0]);
     for (int i = 1; i < whole->threads; i++)
         CHECK(pthread_join(whole->loaders[i].thread, NULL) == 0);

@@ -17,6 +17,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/thread.h"
 
 void timeline_scan_open(const struct timeline_view *view,
                         const struct timeline_scan_options *options,
@@ -583,7 +584,7 @@ void timeline_scan_run(struct timeline_scan *scan, int threads, timeline_work *w
         workers[i] =
             (struct worker){.scan = scan, .work = work, .ctx = (char *)ctxs + (size_t)i * ctx_size};
     for (int i = 1; i < threads; i++)
-        CHECK(pthread_create(&workers[i].thread, NULL, worker_main, &workers[i]) == 0);
+        CHECK(thread_start(&workers[i].thread, "report", worker_main, &workers[i]) == 0);
     worker_main(&workers[0]);
     for (int i = 1; i < threads; i++)
         CHECK(pthread_join(workers[i].thread, NULL) == 0);

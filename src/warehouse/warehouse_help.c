@@ -47,7 +47,7 @@ void help_start(struct help *help, duckdb_database database, int threads)
     help->database = database;
     help->threads = mem_zero(sizeof *help->threads * (size_t)threads);
     for (; help->threads_count < threads; help->threads_count++)
-        CHECK(pthread_create(&help->threads[help->threads_count], NULL, help_main, help) == 0);
+        CHECK(thread_start(&help->threads[help->threads_count], "sql help", help_main, help) == 0);
 }
 
 void help_stop(struct help *help)

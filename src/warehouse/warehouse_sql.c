@@ -15,6 +15,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/json.h"
+#include "base/thread.h"
 
 #include <stdlib.h>
 
@@ -72,7 +73,7 @@ void slots_init(struct warehouse *warehouse)
     pthread_cond_init(&warehouse->slots_changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     pthread_mutex_init(&warehouse->slots_mutex, NULL);
-    CHECK(pthread_create(&warehouse->watchdog, NULL, watchdog_main, warehouse) == 0);
+    CHECK(thread_start(&warehouse->watchdog, "sql watchdog", watchdog_main, warehouse) == 0);
 }
 
 void slots_done(struct warehouse *warehouse)
