@@ -27,6 +27,7 @@
 
 #define HEAD_MAX 8192
 #define CONNECTIONS_MAX 4096
+#define WINDOW_US 100000
 #define SILENCE_US (INT64_C(60) * 1000000) /* nothing heard for so long: the run is broken */
 
 enum mode { MODE_BATCH, MODE_SINGLE, MODE_READ };
@@ -63,6 +64,8 @@ static struct options options = {.port = 8080,
 static struct generate *generate;
 static struct connection *connections;
 static struct meter meter;
+static uint64_t *windows; /* window << 32 | µs */
+static size_t windows_count, windows_capacity;
 static int poller;
 static uint64_t issued, acked, posts, resent, codes[600];
 /* Within --seconds; who rests then is still served, but is not the rate's. */
@@ -234,6 +237,42 @@ static void start_sending(struct connection *connection, int64_t now_us)
     send_more(connection);
 }
 
+/* Every latency with the window of 100 ms in which its request was due. */
+static void windows_add(int64_t due_us, int64_t us)
+{
+    if (windows_count == windows_capacity) {
+        windows_capacity = windows_capacity == 0 ? 1 << 16 : windows_capacity * 2;
+        windows = realloc(windows, windows_capacity * sizeof *windows);
+        if (windows == NULL)
+            fail("out of memory", "latencies");
+    }
+    uint64_t window = due_us < first_us ? 0 : (uint64_t)(due_us - first_us) / WINDOW_US;
+    windows[windows_count++] = window << 32 | (us > UINT32_MAX ? UINT32_MAX : (uint32_t)us);
+}
+
+static int compare_u64(const void *left, const void *right)
+{
+    uint64_t x = *(const uint64_t *)left, y = *(const uint64_t *)right;
+    return (x > y) - (x < y);
+}
+
+/* The p99 of each window, and of those the middle one: what the server does when the machine does
+ * not stand still. */
+static double windows_middle_p99_ms(void)
+{
+    size_t count = 0;
+    if (windows_count == 0)
+        return 0;
+    qsort(windows, windows_count, sizeof *windows, compare_u64);
+    for (size_t i = 0, next; i < windows_count; i = next) {
+        for (next = i; next < windows_count && windows[next] >> 32 == windows[i] >> 32;)
+            next++;
+        windows[count++] = (uint32_t)windows[i + (next - i - 1) * 99 / 100];
+    }
+    qsort(windows, count, sizeof *windows, compare_u64);
+    return (double)windows[count / 2] / 1000;
+}
+
 /* A new request, whose latency counts from `due_us`. */
 static void start(struct connection *connection, int64_t due_us, int64_t now_us)
 {
@@ -275,6 +314,7 @@ static void finish(struct connection *connection, int64_t now_us)
     if (options.seconds <= 0 || (double)(now_us - first_us) <= options.seconds * 1e6)
         acked_in_time = acked, in_time_us = now_us;
     meter_add(&meter, now_us - connection->started_us);
+    windows_add(connection->started_us, now_us - connection->started_us);
     last_us = now_us;
     connection->state = IDLE;
     if (options.rate <= 0 && may_start(now_us))
@@ -416,6 +456,7 @@ static void print_result(double cpu)
            in_time_us > first_us ? (double)acked_in_time * 1e6 / (double)(in_time_us - first_us)
                                  : 0);
     meter_print(&meter, stdout);
+    printf(",\"p99_middle_window_ms\":%.3f", windows_middle_p99_ms());
     printf(",\"started_us\":%lld,\"ended_us\":%lld,\"client_cpu_s\":%.3f,\"client_us_per_event\":%."
            "3f}\n",
            (long long)first_us, (long long)last_us, cpu, acked > 0 ? cpu * 1e6 / (double)acked : 0);
