@@ -513,6 +513,12 @@ static void pieces_are_written_in_order_however_many(void **state)
     assert_int_equal(size, 100);
     assert_int_equal(disk_sync(&disk, fd, NULL), ST_OK);
     close(fd);
+    struct str mapped = {0};
+    assert_int_equal(disk_map_file(&disk, place->path, &mapped, NULL), ST_OK);
+    assert_int_equal(mapped.n, 100);
+    assert_int_equal(mapped.p[99], 0); /* reserved */
+    disk_unmap(mapped);
+    assert_int_equal(disk_map_file(&disk, place->other, &mapped, NULL), ST_NOT_FOUND);
     assert_int_equal(disk_sync_folder(&disk, place->folder, NULL), ST_OK);
     assert_int_equal(disk_rename(&disk, place->path, place->other, NULL), ST_OK);
     assert_int_equal(disk_open(&disk, place->path, O_RDONLY, &fd, NULL), ST_NOT_FOUND);

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -232,4 +233,30 @@ enum status disk_read_file(struct disk *disk, const char *path, size_t max, char
     }
     close(fd);
     return status;
+}
+
+enum status disk_map_file(struct disk *disk, const char *path, struct str *ret_bytes,
+                          struct err *err)
+{
+    int fd = -1;
+    uint64_t size = 0;
+    enum status status = disk_open(disk, path, O_RDONLY, &fd, err);
+    if (status != ST_OK)
+        return status;
+    status = disk_size(disk, fd, &size, err);
+    void *bytes = NULL;
+    if (status == ST_OK && size > 0)
+        bytes = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+    if (bytes == MAP_FAILED)
+        status = failed(err, "read");
+    if (status == ST_OK)
+        *ret_bytes = (struct str){bytes, size};
+    close(fd);
+    return status;
+}
+
+void disk_unmap(struct str bytes)
+{
+    if (bytes.n > 0)
+        CHECK(munmap((char *)(uintptr_t)bytes.p, bytes.n) == 0);
 }

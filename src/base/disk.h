@@ -58,4 +58,9 @@ MUST_USE enum status disk_write_file(struct disk *disk, const char *path, struct
  * if absent. */
 MUST_USE enum status disk_read_file(struct disk *disk, const char *path, size_t max,
                                     char **ret_bytes, size_t *ret_n, struct err *err);
+/* The same without a copy: the file's own pages, to be read only, until disk_unmap. For a file that
+ * nobody shortens, and that was whole a moment ago: a page that cannot be read ends the process. */
+MUST_USE enum status disk_map_file(struct disk *disk, const char *path, struct str *ret_bytes,
+                                   struct err *err);
+void disk_unmap(struct str bytes); /* {NULL, 0} is fine */
 #endif

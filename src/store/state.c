@@ -23,13 +23,6 @@
 
 /* --- keys as the file has them ---------------------------------------------------------------- */
 
-int state_key_compare(const struct state_table *table, struct hash128 x, struct hash128 y)
-{
-    if (table->def->integer_key)
-        return ((int64_t)x.a > (int64_t)y.a) - ((int64_t)x.a < (int64_t)y.a);
-    return hash128_compare(x, y);
-}
-
 /* Big-endian, so that the file's order of bytes is hash128_compare's. */
 void state_bind_key(const struct state_table *table, struct db_stmt *stmt, int n,
                     struct hash128 key)

@@ -117,6 +117,14 @@ enum status state_delta_read(struct state *state, uint64_t first, struct buf *re
                           err);
 }
 
+enum status state_delta_map(struct state *state, uint64_t first, struct str *ret_bytes,
+                            struct err *err)
+{
+    char path[STATE_PATH_MAX];
+    state_delta_path(state, first, path);
+    return disk_map_file(state->delta.disk, path, ret_bytes, err);
+}
+
 void state_delta_forget(struct state *state, uint64_t merged)
 {
     struct state_delta *delta = &state->delta;

@@ -326,6 +326,40 @@ static void a_start_decodes_nothing_and_hides_nothing(void **unused)
     }
 }
 
+/* Keys that begin with the same 8 bytes are told apart, each by its last word. */
+static void keys_that_begin_alike_are_merged_each_by_itself(void **unused)
+{
+    (void)unused;
+    struct opened o = open_at(file_in("state.db"), 0);
+    for (uint64_t step = 0; step < 4; step++) {
+        state_lock(o.state);
+        for (uint64_t b = step; b < 8; b++) {
+            struct state_entry *entry = state_get(o.hashes, (struct hash128){7, b});
+            if (entry == NULL) {
+                state_add(o.hashes, &object_new((struct hash128){7, b}, b, 5)->entry);
+                continue;
+            }
+            state_change(o.hashes, entry);
+            ((struct object *)entry)->number = 100 * step + b;
+        }
+        if (step == 2)
+            state_remove(o.hashes, state_get(o.hashes, (struct hash128){7, 0}));
+        state_unlock(o.state);
+        note(&o);
+    }
+    state_seal(o.state);
+    merge(&o);
+    state_close(o.state);
+    o = open_at(file_in("state.db"), 0);
+    state_lock(o.state);
+    assert_null(state_get(o.hashes, (struct hash128){7, 0}));
+    for (uint64_t b = 1; b < 8; b++)
+        assert_int_equal(((struct object *)state_get(o.hashes, (struct hash128){7, b}))->number,
+                         100 * (b < 3 ? b : 3) + b);
+    state_unlock(o.state);
+    state_close(o.state);
+}
+
 static void killed_between_notes_is_the_last_note(void **unused)
 {
     (void)unused;
@@ -518,6 +552,7 @@ int delta_tests(void)
         TEST(the_delta_of_another_file_is_not_ours),
         TEST(a_checkpoint_removes_what_was_merged),
         TEST(a_start_decodes_nothing_and_hides_nothing),
+        TEST(keys_that_begin_alike_are_merged_each_by_itself),
         TEST(killed_between_notes_is_the_last_note),
         TEST(damaged_object_ends_the_process_rather_than_fold_on_nothing),
         TEST(unusable_file_is_refused_with_the_way_out),

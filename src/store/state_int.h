@@ -155,8 +155,6 @@ static inline struct state_entry *entry_of(uint64_t value)
     return (struct state_entry *)(uintptr_t)value;
 }
 
-/* Keys as the file orders them. */
-int state_key_compare(const struct state_table *table, struct hash128 x, struct hash128 y);
 void state_bind_key(const struct state_table *table, struct db_stmt *stmt, int n,
                     struct hash128 key);
 struct hash128 state_column_key(const struct state_table *table, struct db_stmt *stmt, int column);
@@ -196,7 +194,6 @@ struct delta_row {
     const char *place; /* where it begins */
     struct str bytes;
     bool removed;
-    uint32_t order; /* the merge's */
 };
 
 /* False at the end, and where no whole chunk of this history is. */
@@ -220,6 +217,8 @@ void state_delta_list(struct state *state);
 void state_delta_forget(struct state *state, uint64_t merged);
 /* The first chunks of all files, ascending; malloc'd. */
 size_t state_delta_files(struct state *state, uint64_t **ret_first);
+MUST_USE enum status state_delta_map(struct state *state, uint64_t first, struct str *ret_bytes,
+                                     struct err *err);
 MUST_USE enum status state_delta_read(struct state *state, uint64_t first, struct buf *ret_bytes,
                                       struct err *err);
 

@@ -20,8 +20,18 @@
 
 /* --- what is to be written -------------------------------------------------------------------- */
 
+/* A row by where it is: what is sorted stays small, and nothing is copied. */
+struct merge_row {
+    uint64_t rank;  /* the key's first 8 bytes, in the file's order */
+    uint64_t place; /* file << FILE_SHIFT | byte in it: of one key the last counts */
+};
+
+#define FILE_SHIFT 40
+
 struct merge_rows {
-    struct delta_row *rows;
+    struct merge *merge;
+    struct state_table *table;
+    struct merge_row *rows;
     size_t count, capacity;
 };
 
@@ -32,7 +42,7 @@ struct merge_value {
 struct merge {
     struct state *state;
     uint64_t from, upto; /* chunks (from, upto] */
-    struct buf *files;   /* all below points into their bytes */
+    struct str *files;   /* mapped; all below points into their bytes */
     size_t files_count;
     struct merge_rows tables[STATE_TABLES_MAX];
     struct merge_value *values; /* of one name the last counts */
@@ -44,7 +54,7 @@ struct merge {
 static void merge_done(struct merge *merge)
 {
     for (size_t i = 0; i < merge->files_count; i++)
-        free(merge->files[i].p);
+        disk_unmap(merge->files[i]);
     for (int t = 0; t < merge->state->tables_count; t++)
         free(merge->tables[t].rows);
     free(merge->files);
@@ -54,14 +64,23 @@ static void merge_done(struct merge *merge)
 static void row_gather(void *ctx, const struct delta_row *row)
 {
     struct merge_rows *into = ctx;
+    size_t file = into->merge->files_count - 1;
     if (into->count == into->capacity) {
         into->capacity = into->capacity == 0 ? 1024 : into->capacity * 2;
         into->rows = mem_grow(into->rows, into->capacity * sizeof *into->rows);
     }
-    CHECK(into->count <= UINT32_MAX);
-    into->rows[into->count] = *row;
-    into->rows[into->count].order = (uint32_t)into->count;
-    into->count++;
+    uint64_t sign = into->table->def->integer_key ? UINT64_C(1) << 63 : 0;
+    uint64_t at = (uint64_t)(row->place - into->merge->files[file].p);
+    into->rows[into->count++] = (struct merge_row){row->key.a ^ sign, file << FILE_SHIFT | at};
+}
+
+static void row_read(const struct merge_rows *rows, size_t i, struct delta_row *ret_row)
+{
+    uint64_t place = rows->rows[i].place;
+    struct str file = rows->merge->files[place >> FILE_SHIFT];
+    size_t at = (size_t)(place & ((UINT64_C(1) << FILE_SHIFT) - 1));
+    struct cursor cursor = cursor_of((struct str){file.p + at, file.n - at});
+    CHECK(delta_row_next(rows->table, &cursor, ret_row)); /* it was read once before */
 }
 
 static void value_gather(void *ctx, struct str name, struct str bytes)
@@ -86,9 +105,9 @@ static enum status chunk_gather(struct merge *merge, const struct delta_chunk *c
 
 static enum status file_gather(struct merge *merge, uint64_t first, struct err *err)
 {
-    struct buf *file = &merge->files[merge->files_count++];
-    enum status status = state_delta_read(merge->state, first, file, err);
-    struct cursor cursor = cursor_of(buf_view(file));
+    struct str *file = &merge->files[merge->files_count++];
+    enum status status = state_delta_map(merge->state, first, file, err);
+    struct cursor cursor = cursor_of(*file);
     struct delta_chunk chunk;
     while (status == ST_OK && merge->from < merge->upto &&
            delta_chunk_next(&cursor, merge->state->delta.history, &chunk)) {
@@ -117,28 +136,42 @@ static enum status merge_gather(struct merge *merge, struct err *err)
 
 /* --- write ------------------------------------------------------------------------------------ */
 
-static int compare_rows(const void *left, const void *right, void *table)
+static int compare_rows(const void *left, const void *right)
 {
-    const struct delta_row *x = left;
-    const struct delta_row *y = right;
-    int by_key = state_key_compare(table, x->key, y->key);
-    return by_key != 0 ? by_key : (x->order > y->order) - (x->order < y->order);
+    const struct merge_row *x = left;
+    const struct merge_row *y = right;
+    if (x->rank != y->rank)
+        return x->rank < y->rank ? -1 : 1;
+    return (x->place > y->place) - (x->place < y->place);
 }
 
-static enum status write_table(struct state_table *table, const struct merge_rows *rows,
-                               struct err *err)
+/* Does the i-th row hold, or is there a later word on its key? Two keys may share a rank. */
+static bool is_last(const struct merge_rows *rows, size_t i, struct hash128 key)
 {
+    struct delta_row later;
+    for (size_t k = i + 1; k < rows->count && rows->rows[k].rank == rows->rows[i].rank; k++) {
+        row_read(rows, k, &later);
+        if (hash128_eq(later.key, key))
+            return false;
+    }
+    return true;
+}
+
+static enum status write_table(const struct merge_rows *rows, struct err *err)
+{
+    struct state_table *table = rows->table;
     struct db_stmt *put = db_prepare(table->state->writer, table->sql_put);
     struct db_stmt *delete = db_prepare(table->state->writer, table->sql_delete);
     enum status status = ST_OK;
     for (size_t i = 0; status == ST_OK && i < rows->count; i++) {
-        const struct delta_row *row = &rows->rows[i];
-        if (i + 1 < rows->count && state_key_compare(table, row->key, row[1].key) == 0)
-            continue; /* there is a later word on it */
-        struct db_stmt *stmt = row->removed ? delete : put;
-        state_bind_key(table, stmt, 1, row->key);
-        if (!row->removed)
-            db_bind_borrowed(stmt, 2, row->bytes);
+        struct delta_row row;
+        row_read(rows, i, &row);
+        if (!is_last(rows, i, row.key))
+            continue;
+        struct db_stmt *stmt = row.removed ? delete : put;
+        state_bind_key(table, stmt, 1, row.key);
+        if (!row.removed)
+            db_bind_borrowed(stmt, 2, row.bytes);
         status = db_exec(stmt, err);
     }
     return status;
@@ -161,11 +194,11 @@ static enum status write_all(const struct merge *merge, struct err *err)
     struct state *state = merge->state;
     for (int t = 0; t < state->tables_count; t++)
         if (merge->tables[t].count > 0)
-            qsort_r(merge->tables[t].rows, merge->tables[t].count, sizeof(struct delta_row),
-                    compare_rows, &state->tables[t]);
+            qsort(merge->tables[t].rows, merge->tables[t].count, sizeof(struct merge_row),
+                  compare_rows);
     enum status status = db_begin(state->writer, err);
     for (int t = 0; status == ST_OK && t < state->tables_count; t++)
-        status = write_table(&state->tables[t], &merge->tables[t], err);
+        status = write_table(&merge->tables[t], err);
     if (status == ST_OK)
         status = write_values(merge, err);
     if (status == ST_OK) {
@@ -250,6 +283,8 @@ enum status state_merge(struct state *state, struct err *err)
     pthread_mutex_unlock(&state->delta.mutex);
     if (merge.from >= merge.upto)
         return ST_OK;
+    for (int t = 0; t < state->tables_count; t++)
+        merge.tables[t] = (struct merge_rows){.merge = &merge, .table = &state->tables[t]};
     int64_t start_us = monotonic_us();
     HOOK("state_flush_begin");
     thread_background_run(merge_run, &merge);
