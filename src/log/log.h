@@ -98,8 +98,9 @@ uint64_t log_start(const struct log *log);
 
 /* So far has come whoever follows the journal and should not fall behind; any thread, as often as
  * it likes. From 4 MiB behind on, a group waits before it is written, the longer the further behind
- * and at most 5 ms: whoever sends and waits for answers then keeps the pace of who follows, and a
- * flood is taken in larger groups. Never called: nothing waits. */
+ * and at most 5 ms (not while an eighth of what may be in flight waits): whoever sends and waits
+ * for answers then keeps the pace of who follows, and a flood is taken in larger groups. Never
+ * called: nothing waits. */
 void log_reached(struct log *log, uint64_t offset);
 
 /* An erase begins: on a full disk the space that was kept for it is given back now, for it needs

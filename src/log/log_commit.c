@@ -25,6 +25,7 @@
 #define PACE_FROM_BYTES (UINT64_C(4) << 20)
 #define PACE_FULL_BYTES (UINT64_C(16) << 20)
 #define PACE_US_MAX (INT64_C(5) * US_PER_MS)
+#define PACE_STEP_US (INT64_C(1) * US_PER_MS)
 
 struct group {
     struct log_append *first, *last;
@@ -319,15 +320,19 @@ static int64_t pace_us(const struct log *log)
     return over >= full ? PACE_US_MAX : (int64_t)over * PACE_US_MAX / (int64_t)full;
 }
 
-/* What comes meanwhile joins the group. Under the mutex. */
+/* What comes meanwhile joins the group, until an eighth of what may be in flight is there: nobody
+ * is to be refused for this. Under the mutex. */
 static void pace_keep(struct log *log)
 {
     int64_t wait_us = pace_us(log);
-    if (wait_us == 0 || log->queue == NULL || log->overwrites != NULL || log->stopping)
-        return;
-    pthread_mutex_unlock(&log->mutex);
-    nanosleep(&(struct timespec){.tv_nsec = wait_us * 1000}, NULL);
-    pthread_mutex_lock(&log->mutex);
+    while (wait_us > 0 && log->queue != NULL && log->overwrites == NULL && !log->stopping &&
+           log->inflight < log->inflight_max / 8) {
+        int64_t step_us = wait_us < PACE_STEP_US ? wait_us : PACE_STEP_US;
+        pthread_mutex_unlock(&log->mutex);
+        nanosleep(&(struct timespec){.tv_nsec = step_us * 1000}, NULL);
+        pthread_mutex_lock(&log->mutex);
+        wait_us -= step_us;
+    }
 }
 
 void *committer_run(void *arg)
