@@ -209,16 +209,28 @@ enum status disk_write_file(struct disk *disk, const char *path, struct str byte
     return status;
 }
 
+/* To read a file from end to end. */
+static enum status open_whole(struct disk *disk, const char *path, int *ret_fd, uint64_t *ret_size,
+                              struct err *err)
+{
+    enum status status = disk_open(disk, path, O_RDONLY, ret_fd, err);
+    if (status != ST_OK)
+        return status;
+    status = disk_size(disk, *ret_fd, ret_size, err);
+    if (status != ST_OK)
+        close(*ret_fd);
+    return status;
+}
+
 enum status disk_read_file(struct disk *disk, const char *path, size_t max, char **ret_bytes,
                            size_t *ret_n, struct err *err)
 {
     int fd = -1;
     uint64_t size = 0;
-    enum status status = disk_open(disk, path, O_RDONLY, &fd, err);
+    enum status status = open_whole(disk, path, &fd, &size, err);
     if (status != ST_OK)
         return status;
-    status = disk_size(disk, fd, &size, err);
-    if (status == ST_OK && size > max)
+    if (size > max)
         status = err_set(err, ST_TOO_LARGE, "%s has %llu bytes, more than %zu", path,
                          (unsigned long long)size, max);
     if (status == ST_OK) {
@@ -240,12 +252,11 @@ enum status disk_map_file(struct disk *disk, const char *path, struct str *ret_b
 {
     int fd = -1;
     uint64_t size = 0;
-    enum status status = disk_open(disk, path, O_RDONLY, &fd, err);
+    enum status status = open_whole(disk, path, &fd, &size, err);
     if (status != ST_OK)
         return status;
-    status = disk_size(disk, fd, &size, err);
     void *bytes = NULL;
-    if (status == ST_OK && size > 0)
+    if (size > 0)
         bytes = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
     if (bytes == MAP_FAILED)
         status = failed(err, "read");

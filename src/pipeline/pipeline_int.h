@@ -14,7 +14,7 @@
 #define NOTE_US (10 * US_PER_S)
 /* Of notes. A merge rewrites most pages of a file of some hundred MB, however many rows of each it
  * has; and a start only looks where each row is, a fifth of a second for so many bytes. But
- * while it runs they are in the process' memory. */
+ * while a merge runs they are in the process' memory. */
 #define MERGE_BYTES (UINT64_C(160) << 20)
 #define MERGE_WAIT_BYTES (2 * MERGE_BYTES) /* then folding waits for the merge */
 #define SPREAD_BYTES (UINT64_C(8) << 20)   /* so far behind, all cores are the fold's … */
