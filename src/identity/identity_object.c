@@ -283,6 +283,14 @@ static void component_encode(const struct state_entry *entry, struct buf *buf)
         pair_encode(&component->pairs[p], buf);
 }
 
+static void component_prefetch(const struct state_entry *entry)
+{
+    const struct component *component = (const struct component *)entry;
+    __builtin_prefetch(component->members);
+    __builtin_prefetch(component->pairs);
+    __builtin_prefetch(component->text);
+}
+
 static bool member_decode(struct cursor *cursor, struct component *component)
 {
     struct member member = {0};
@@ -400,4 +408,5 @@ const struct state_table_def component_table = {.name = "component",
                                                 .integer_key = true,
                                                 .encode = component_encode,
                                                 .decode = component_decode,
-                                                .free = component_entry_free};
+                                                .free = component_entry_free,
+                                                .prefetch = component_prefetch};

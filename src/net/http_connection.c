@@ -24,6 +24,9 @@
 #define READ_BYTES (((size_t)4 << 10) - 1)   /* of a request's first read; with a buffer's end */
 #define PIECE_BYTES (((size_t)64 << 10) - 1) /* room that a body gets before its bytes come */
 #define STEPS 16 /* reads of one connection before the others of its loop are served */
+/* A hundred events take a third of a millisecond; who only asks for one person does not wait behind
+ * a row of such. */
+#define LARGE_BYTES ((uint64_t)16 << 10)
 
 static void address_read(const struct sockaddr *from, struct address *ret_address)
 {
@@ -80,14 +83,16 @@ void http_connection_close(struct http_connection *connection)
     __atomic_sub_fetch(&loop->server->connections, 1, __ATOMIC_RELAXED);
 }
 
-/* After this turn's others. */
+/* In a turn of its own, after all that is short and behind those that wait already. */
 static void again(struct http_connection *connection)
 {
+    struct http_loop *loop = connection->loop;
     if (connection->again)
         return;
     connection->again = true;
-    connection->again_next = connection->loop->again;
-    connection->loop->again = connection;
+    connection->again_next = NULL;
+    *loop->again_tail = connection;
+    loop->again_tail = &connection->again_next;
 }
 
 /* --- in --------------------------------------------------------------------------------------- */
@@ -231,17 +236,37 @@ static bool read_body(struct http_connection *connection)
     return true;
 }
 
+static bool is_begun(const struct http_connection *connection)
+{
+    return connection->request != NULL && connection->request->begun;
+}
+
+/* Is a large body to be read? */
+static bool is_large(const struct http_connection *connection)
+{
+    return is_reading(connection) && is_begun(connection) &&
+           connection->request->head.body_length >= LARGE_BYTES;
+}
+
 void http_connection_read(struct http_connection *connection)
 {
     for (int i = 0; is_reading(connection); i++) {
-        bool begun = connection->request != NULL && connection->request->begun;
-        if (i == STEPS) {
+        bool begun = is_begun(connection);
+        if (!(begun ? read_body(connection) : read_head(connection)))
+            return;
+        if (i == STEPS || (!begun && is_large(connection))) {
             again(connection);
             return;
         }
-        if (!(begun ? read_body(connection) : read_head(connection)))
-            return;
     }
+}
+
+void http_connection_event(struct http_connection *connection)
+{
+    if (is_large(connection))
+        again(connection);
+    else
+        http_connection_read(connection);
 }
 
 /* --- out -------------------------------------------------------------------------------------- */

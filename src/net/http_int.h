@@ -52,7 +52,7 @@ enum http_phase {
 
 struct http_connection {                 /* its loop's alone */
     struct http_connection *prev, *next; /* of its phase */
-    struct http_connection *again_next;  /* of those that had their share of this turn */
+    struct http_connection *again_next;  /* of those that wait for a turn of their own */
     enum http_phase phase;
     int64_t until_us; /* when its phase is over */
     struct http_loop *loop;
@@ -152,7 +152,7 @@ struct http_loop {
     int64_t deaf_until_us;
     int64_t now_us; /* of this turn */
     struct http_list phases[HTTP_PHASES];
-    struct http_connection *again;
+    struct http_connection *again, **again_tail; /* each gets a turn of its own, in order */
     struct http_request *requests_free;
     unsigned requests_free_count;
     int64_t date_s; /* of `date`: "Date: …\r\n" */
@@ -217,6 +217,8 @@ struct http_connection *http_connection_open(struct http_loop *loop, int fd,
 void http_connection_close(struct http_connection *connection);
 /* Read as long as something is there and a request may be read. */
 void http_connection_read(struct http_connection *connection);
+/* The same, but what has a large body waits for a turn of its own. */
+void http_connection_event(struct http_connection *connection);
 /* Send what is left of the answer; when all is sent the next request may be read. */
 void http_connection_send(struct http_connection *connection);
 /* It lingers. */

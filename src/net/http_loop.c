@@ -13,9 +13,10 @@
  * own, and write its eventfd only when it sleeps. It says that it sleeps, then looks at its stacks,
  * then sleeps; they lay down, then look whether it sleeps: one of both sees the other.
  *
- * A turn: the events, the mail, who wants to go on (http_connection_again), the times that are
- * over. Times come last and only when all events were read: a sender is never ended for what we
- * were too slow to read. */
+ * A turn: the events, the mail, one of those that wait for a turn of their own (a large body, more
+ * than one share of reads), the times that are over. So what is short waits for one large body and
+ * not for a row of them. Times come last and only when all events were read: a sender is never
+ * ended for what we were too slow to read. */
 #include "net/http_int.h"
 
 #include <errno.h>
@@ -298,7 +299,7 @@ static void connection_event(struct http_connection *connection, uint32_t events
     case PHASE_HEAD:
     case PHASE_BODY:
     case PHASE_HURRY:
-        http_connection_read(connection);
+        http_connection_event(connection);
         return;
     case PHASE_SEND:
         http_connection_send(connection);
@@ -315,18 +316,30 @@ static void connection_event(struct http_connection *connection, uint32_t events
     }
 }
 
-static void again_all(struct http_loop *loop)
+static struct http_connection *again_take(struct http_loop *loop)
 {
     struct http_connection *connection = loop->again;
-    loop->again = NULL;
-    for (struct http_connection *next; connection != NULL; connection = next) {
-        next = connection->again_next;
-        connection->again = false;
-        if (connection->phase == PHASE_LINGER)
-            http_connection_drop_input(connection);
-        else
-            http_connection_read(connection);
-    }
+    if (connection == NULL)
+        return NULL;
+    loop->again = connection->again_next;
+    if (loop->again == NULL)
+        loop->again_tail = &loop->again;
+    connection->again = false;
+    return connection;
+}
+
+/* One of those that wait: then what is short and came meanwhile goes first. */
+static void again_one(struct http_loop *loop)
+{
+    struct http_connection *connection = again_take(loop);
+    while (connection != NULL && connection->phase == PHASE_CLOSED)
+        connection = again_take(loop);
+    if (connection == NULL)
+        return;
+    if (connection->phase == PHASE_LINGER)
+        http_connection_drop_input(connection);
+    else
+        http_connection_read(connection);
 }
 
 static void closed_free(struct http_loop *loop)
@@ -369,7 +382,7 @@ static void turn(struct http_loop *loop)
     }
     arrived_take(loop);
     mail_take(loop);
-    again_all(loop);
+    again_one(loop);
     if (count < EVENTS) {
         listen_again(loop);
         times_over(loop);
@@ -395,7 +408,8 @@ static void end(struct http_loop *loop)
     for (int i = 0; i < PHASE_CLOSED; i++)
         while (loop->phases[i].first != NULL)
             http_connection_close(loop->phases[i].first);
-    again_all(loop);
+    while (again_take(loop) != NULL)
+        continue;
     closed_free(loop);
 }
 
@@ -432,6 +446,7 @@ enum status http_loop_make(struct http_server *server, struct err *err)
         fatal("out of memory");
     memset(loop, 0, sizeof *loop);
     loop->server = server;
+    loop->again_tail = &loop->again;
     loop->date_s = INT64_MIN;
     limits_set(loop);
     loop->poller = epoll_create1(EPOLL_CLOEXEC);

@@ -105,6 +105,47 @@ static void test_a_flood_in_one_packet_is_answered_in_order(void **state)
     bench_stop(&bench, 0);
 }
 
+/* All of them are there when the loop looks; a large body is handled in a turn of its own, in the
+ * order of coming, and what is short and came last goes before all of them. */
+static void test_a_short_request_does_not_wait_behind_large_ones(void **state)
+{
+    enum { MANY = 4, BODY = 20000 };
+    struct bench bench;
+    char answer[4096];
+    int fd[MANY], blocker, late;
+    struct buf text;
+    (void)state;
+    bench_start(&bench, (struct http_options){.threads = 1});
+    buf_init(&text, 1 << 20);
+    buf_fmt(&text, "POST /calls HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", BODY);
+    for (int i = 0; i < BODY; i++)
+        buf_char(&text, 'x');
+    blocker = dial(&bench, NULL);
+    late = dial(&bench, NULL);
+    for (int i = 0; i < MANY; i++)
+        fd[i] = dial(&bench, NULL);
+    say_post(late, "/calls", "");
+    assert_int_equal(hear(late, answer, sizeof answer), 200);
+    say_post(blocker, "/block", "");
+    while (__atomic_load_n(&bench.calls, __ATOMIC_SEQ_CST) < 2)
+        sched_yield();
+    for (int i = 0; i < MANY; i++)
+        say(fd[i], buf_view(&text));
+    say_post(late, "/calls", "");
+    sem_post(&bench.gate);
+    assert_int_equal(hear(late, answer, sizeof answer), 200);
+    assert_string_equal(body_of(answer), "3");
+    for (int i = 0; i < MANY; i++) {
+        assert_int_equal(hear(fd[i], answer, sizeof answer), 200);
+        assert_int_equal(strtol(body_of(answer), NULL, 10), 4 + i);
+        close(fd[i]);
+    }
+    close(late);
+    close(blocker);
+    buf_done(&text);
+    bench_stop(&bench, 0);
+}
+
 /* What the kernel does not take at once is sent as the reader takes it. */
 static void test_a_slow_reader_gets_all(void **state)
 {
@@ -734,6 +775,7 @@ int net_http_tests(void)
         cmocka_unit_test(test_a_handler_sees_the_request),
         cmocka_unit_test(test_pipelined_requests_are_answered_in_order),
         cmocka_unit_test(test_a_flood_in_one_packet_is_answered_in_order),
+        cmocka_unit_test(test_a_short_request_does_not_wait_behind_large_ones),
         cmocka_unit_test(test_a_slow_reader_gets_all),
         cmocka_unit_test(test_a_client_may_end_its_side_after_asking),
         cmocka_unit_test(test_a_connection_stays_as_it_was_agreed),

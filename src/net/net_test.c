@@ -61,6 +61,13 @@ static void reply_facts(struct http_request *request)
     buf_done(&text);
 }
 
+static void reply_number(struct http_request *request, int number)
+{
+    char text[16];
+    snprintf(text, sizeof text, "%d", number);
+    http_reply(request, 200, "text/plain", str_of(text));
+}
+
 static void reply_large(struct http_request *request)
 {
     char *text = malloc(LARGE_BYTES);
@@ -170,7 +177,7 @@ static void handle(void *ctx, struct http_request *request)
     struct str path = http_path(request);
     struct err err;
 
-    __atomic_add_fetch(&bench->calls, 1, __ATOMIC_SEQ_CST);
+    int call = __atomic_add_fetch(&bench->calls, 1, __ATOMIC_SEQ_CST);
     if (str_is(path, "/smuggled"))
         __atomic_add_fetch(&bench->smuggled, 1, __ATOMIC_SEQ_CST);
     if (str_is(path, "/later") || str_is(path, "/early")) {
@@ -185,6 +192,8 @@ static void handle(void *ctx, struct http_request *request)
         handle_hold(bench, request);
     } else if (str_is(path, "/large")) {
         reply_large(request);
+    } else if (str_is(path, "/calls")) {
+        reply_number(request, call);
     } else if (str_is(path, "/block")) {
         sem_wait(&bench->gate); /* on the network thread, as no real handler may */
         reply_echo(request);

@@ -265,6 +265,16 @@ static void summary_encode(const struct state_entry *entry, struct buf *buf)
     buf_put(buf, summary->traits, summary->traits_n);
 }
 
+static void summary_prefetch(const struct state_entry *entry)
+{
+    const struct summary *summary = (const struct summary *)entry;
+    __builtin_prefetch(summary->words.list);
+    __builtin_prefetch(summary->words.text);
+    __builtin_prefetch(summary->counters);
+    __builtin_prefetch(summary->events);
+    __builtin_prefetch(summary->traits);
+}
+
 static bool words_read(struct cursor *cursor, struct words *words)
 {
     uint8_t count = cursor_u8(cursor);
@@ -364,4 +374,5 @@ const struct state_table_def summary_table = {.name = "summary",
                                               .integer_key = true,
                                               .encode = summary_encode,
                                               .decode = summary_decode,
-                                              .free = summary_entry_free};
+                                              .free = summary_entry_free,
+                                              .prefetch = summary_prefetch};

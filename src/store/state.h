@@ -39,6 +39,8 @@ struct state_table_def {
     /* A malloc'd object, its `bytes` set; NULL when the bytes are damaged. */
     struct state_entry *(*decode)(struct hash128 key, struct str bytes);
     void (*free)(struct state_entry *entry);
+    /* Or NULL. Begin to fetch what encode will read outside the object itself: a hint. */
+    void (*prefetch)(const struct state_entry *entry);
 };
 
 struct state_options {

@@ -26,6 +26,9 @@
 #define HEADER_BYTES 32   /* magic, checksum, history, number, bytes of the body */
 #define FILE_BYTES_MAX ((size_t)1 << 32)
 #define KEEP_BYTES ((size_t)16 << 20) /* memory that the next note may use again */
+#define VARINT_BYTES_MAX 10
+#define LENGTH_BYTES 2 /* of most objects' length */
+#define AHEAD 16       /* objects that are fetched before their turn */
 
 /* --- files ------------------------------------------------------------------------------------ */
 
@@ -157,7 +160,6 @@ void state_delta_init(struct state *state, struct disk *disk)
     delta->disk = disk != NULL ? disk : &delta->own_disk;
     delta->fd = -1;
     buf_init(&delta->chunk, FILE_BYTES_MAX);
-    buf_init(&delta->scratch, STATE_OBJECT_BYTES_MAX);
     CHECK(pthread_mutex_init(&delta->mutex, NULL) == 0);
 }
 
@@ -187,20 +189,50 @@ static void encode_key(const struct state_table *table, struct hash128 key, stru
         buf_u64(chunk, key.b);
 }
 
-static void encode_row(struct state_table *table, const struct state_entry *entry,
+/* The object's bytes are written where they will stand, behind a length of two bytes, which most
+ * have; else they are moved. */
+static void encode_object(const struct state_table *table, const struct state_entry *entry,
+                          struct buf *chunk)
+{
+    char length[VARINT_BYTES_MAX];
+    size_t length_n = 0, at = chunk->n;
+    CHECK(buf_room(chunk, VARINT_BYTES_MAX) != NULL);
+    chunk->n += LENGTH_BYTES;
+    table->def->encode(entry, chunk);
+    CHECK(!chunk->overflow);
+    size_t n = chunk->n - at - LENGTH_BYTES, left = n;
+    for (; left >= 0x80; left >>= 7)
+        length[length_n++] = (char)(left | 0x80);
+    length[length_n++] = (char)left;
+    if (length_n != LENGTH_BYTES) {
+        CHECK(buf_room(chunk, VARINT_BYTES_MAX) != NULL);
+        memmove(chunk->p + at + length_n, chunk->p + at + LENGTH_BYTES, n);
+    }
+    memcpy(chunk->p + at, length, length_n);
+    chunk->n = at + length_n + n;
+}
+
+static void encode_row(const struct state_table *table, const struct state_entry *entry,
                        struct buf *chunk)
 {
-    struct buf *scratch = &table->state->delta.scratch;
     encode_key(table, entry->key, chunk);
-    if (entry->flags & FLAG_REMOVED) {
-        buf_char(chunk, DELTA_REMOVED);
-        return;
+    buf_char(chunk, entry->flags & FLAG_REMOVED ? DELTA_REMOVED : DELTA_PUT);
+    if (!(entry->flags & FLAG_REMOVED))
+        encode_object(table, entry, chunk);
+}
+
+/* The objects lie all over the memory, each in some blocks of its own. */
+static void encode_prefetch(const struct state_table *table, size_t i)
+{
+    const struct entry_list *changed = &table->changed;
+    if (i + AHEAD < changed->count) {
+        const char *soon = (const char *)changed->entries[i + AHEAD];
+        __builtin_prefetch(soon);
+        __builtin_prefetch(soon + 64);
+        __builtin_prefetch(soon + 128);
     }
-    buf_char(chunk, DELTA_PUT);
-    buf_reset(scratch);
-    table->def->encode(entry, scratch);
-    CHECK(!scratch->overflow);
-    buf_blob(chunk, buf_view(scratch));
+    if (i + AHEAD / 2 < changed->count && table->def->prefetch != NULL)
+        table->def->prefetch(changed->entries[i + AHEAD / 2]);
 }
 
 /* A section's length stands before it, so that a reader of other tables may skip it. */
@@ -212,6 +244,7 @@ static void encode_table(struct state_table *table, struct buf *chunk)
     size_t at = chunk->n;
     buf_u64(chunk, 0);
     for (size_t i = 0; i < table->changed.count; i++) {
+        encode_prefetch(table, i);
         encode_row(table, table->changed.entries[i], chunk);
         if (i % SLICE == SLICE - 1)
             state_breathe(state);
@@ -432,7 +465,6 @@ void state_delta_close(struct state *state)
     struct state_delta *delta = &state->delta;
     file_close(delta);
     buf_done(&delta->chunk);
-    buf_done(&delta->scratch);
     free(delta->files);
     pthread_mutex_destroy(&delta->mutex);
 }

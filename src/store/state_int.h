@@ -78,7 +78,7 @@ struct state_delta {
     int fd; /* of the last file, or -1 */
     uint64_t end;
     bool folder_dirty;
-    struct buf chunk, scratch;
+    struct buf chunk;
     uint64_t noted; /* the last chunk */
     /* Atomic; the merging thread writes it, under the state's lock. */
     uint64_t merged;

@@ -61,7 +61,7 @@ static void run_sql(PGconn *db, const char *sql)
 
 static void prepare(PGconn *db)
 {
-    static char sql[BATCH * 64 + 1024];
+    char sql[BATCH * 64 + 1024]; /* each connection's thread makes its own */
     size_t n = 0, size = sizeof sql;
     n += (size_t)snprintf(
         sql + n, size - n,
