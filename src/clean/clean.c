@@ -146,29 +146,28 @@ static enum event_reason check_time(struct clean_event *event)
     return possible ? REASON_NONE : REASON_TIME_OUT_OF_RANGE;
 }
 
-static struct str first_text(yyjson_val *object, const char *const *names, size_t names_count)
+/* Asked of every event, so no name is measured again. */
+static yyjson_val *member(yyjson_val *object, struct str name)
 {
-    for (size_t i = 0; i < names_count; i++) {
-        struct str text = json_member_str(object, names[i]);
-        if (text.n > 0)
-            return text;
-    }
-    return (struct str){"", 0};
+    return yyjson_obj_getn(object, name.p, name.n);
 }
 
 static struct str campaign_of(yyjson_val *context, yyjson_val *properties)
 {
-    static const char *const names[] = {"utm_campaign", "$utm_campaign", "$latest_utm_campaign"};
-    struct str name = json_member_str(yyjson_obj_get(context, "campaign"), "name");
-    return name.n > 0 ? name : first_text(properties, names, 3);
+    static const struct str names[] = {STR("utm_campaign"), STR("$utm_campaign"),
+                                       STR("$latest_utm_campaign")};
+    struct str text = json_member_str(yyjson_obj_get(context, "campaign"), "name");
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && text.n == 0; i++)
+        text = json_str(member(properties, names[i]));
+    return text;
 }
 
 /* The first amount that is there decides; a `null` or an empty text is not there. */
 static enum event_reason find_amount(struct clean_event *event, yyjson_val *properties)
 {
-    static const char *const names[] = {"revenue", "total", "value", "amount"};
+    static const struct str names[] = {STR("revenue"), STR("total"), STR("value"), STR("amount")};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        yyjson_val *value = yyjson_obj_get(properties, names[i]);
+        yyjson_val *value = member(properties, names[i]);
         if (value == NULL || yyjson_is_null(value) ||
             (yyjson_is_str(value) && str_trim(json_str(value)).n == 0))
             continue;

@@ -28,8 +28,8 @@ static inline char large_byte(size_t at)
 /* Routes: /echo answers the body, /later the same from another thread, /early the same before the
  * handler returns but from another thread, /work by http_work, /watch by http_work_long until the
  * gate opens or the watch is over, /hold is kept until bench_release,
- * /large answers LARGE_BYTES, /calls the how-manieth call it is, /block stops the network thread until the gate opens, /busy an error,
- * /facts what it sees. */
+ * /large answers LARGE_BYTES, /calls the how-manieth call it is, /block stops the network thread
+ * until the gate opens, /busy an error, /facts what it sees. */
 struct bench {
     struct http_server *server;
     int calls, smuggled; /* atomic */
