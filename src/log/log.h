@@ -2,8 +2,9 @@
  *
  * An append-only sequence of records in segment files (docs/format/journal.md), written by ONE
  * committer thread that gathers the appends of many callers, writes them with one pwrite and syncs
- * them with one fdatasync. Readers see synced records only. A failed sync is fatal: the process
- * exits within a second and a restart is safe.
+ * them with one fdatasync; where a crowd appends at once, each group waits 150 us for company.
+ * Readers see synced records only. A failed sync is fatal: the process exits within a second and a
+ * restart is safe.
  *
  * A position is {part, offset}; the embedded journal has part 0 only, and `offset` is the number of
  * bytes before the record's header, counted from the journal's birth (the first record stands at

@@ -1,8 +1,9 @@
 /* log_commit.c - the committer: many callers, one write, one sync.
  *
  * A sync costs 0.1-4 ms whatever it covers, so the one thread that syncs takes everything that is
- * queued as one group; what arrives meanwhile forms the next. There is no timer: an idle journal
- * commits at once, a busy one makes its groups larger by itself.
+ * queued as one group; what arrives meanwhile forms the next. An idle journal commits at once, a
+ * busy one makes its groups larger by itself. Where a crowd waits for each sync, a group is given a
+ * moment more: each sync also wakes the committer, the loops and the senders.
  *
  * Order, never changed: write, sync, move `end`, wake the readers, answer. A failed sync, and a
  * write that failed for another reason than room, end the process: nothing is known about the disk
@@ -21,6 +22,11 @@
 #include "base/limits.h"
 
 #define IDLE_PROBE_US (INT64_C(200) * US_PER_MS)
+/* A crowd: so many appends in the last group. 256 connections at 40,000 single events/s: 150 us
+ * more make a third of the syncs, and 28.4 us of processor time per event in place of 32.1 (a
+ * sender's 8.4 in place of 9.6); half of them are answered within 1.2 ms as before. */
+#define CROWD_APPENDS 8
+#define CROWD_US 150
 /* The pace of who follows: no wait up to the first, the longest from the second on. */
 #define PACE_FROM_BYTES (UINT64_C(4) << 20)
 #define PACE_FULL_BYTES (UINT64_C(16) << 20)
@@ -257,6 +263,7 @@ static void group_commit(struct log *log, struct group *group)
     group_written(log, group);
     int64_t sync_us = group_sync(log);
     uint64_t first = log->end;
+    log->crowd = group->appends;
     group_publish(log, group, sync_us);
     group_answer(group, ST_OK, first, log->last_us);
 #ifdef HEZOU_TEST_HOOKS
@@ -310,14 +317,19 @@ static void work_wait(struct log *log)
     }
 }
 
+/* How long a group waits. */
 static int64_t pace_us(const struct log *log)
 {
+    int64_t crowd_us = log->crowd >= CROWD_APPENDS ? CROWD_US : 0;
     uint64_t reached = __atomic_load_n(&log->reached, __ATOMIC_RELAXED);
     if (reached == 0 || log->end <= reached + PACE_FROM_BYTES)
-        return 0;
+        return crowd_us;
     uint64_t over = log->end - reached - PACE_FROM_BYTES;
     uint64_t full = PACE_FULL_BYTES - PACE_FROM_BYTES;
-    return over >= full ? PACE_US_MAX : (int64_t)over * PACE_US_MAX / (int64_t)full;
+    if (over >= full)
+        return PACE_US_MAX;
+    int64_t behind_us = (int64_t)over * PACE_US_MAX / (int64_t)full;
+    return behind_us > crowd_us ? behind_us : crowd_us;
 }
 
 /* What comes meanwhile joins the group, until an eighth of what may be in flight is there: nobody

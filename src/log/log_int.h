@@ -137,6 +137,7 @@ struct log {
     uint64_t reserved; /* bytes of that file that have blocks already */
     int64_t last_us;
     uint8_t group;
+    size_t crowd; /* appends in the last group */
     bool uncut; /* bytes of a refused group stand behind the end */
     int64_t probed_us;
     int64_t spent_us; /* when the spare file was last given back, by any thread; atomic */

@@ -574,6 +574,41 @@ static int64_t shortest_append_us(struct log *log)
     return shortest_us;
 }
 
+/* What comes behind a group of many waits for company; what comes behind one alone does not. */
+static void a_crowd_is_given_a_moment(void **state)
+{
+    enum { MANY = 8 };
+    struct bench *bench = *state;
+    struct log_stats before, after;
+    int64_t shortest_us = INT64_MAX;
+    pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+    bench_open(bench);
+    for (uint32_t round = 0; round < 20; round++) {
+        struct gated gated[1 + MANY] = {0};
+        log_stats(bench->log, &before);
+        pthread_mutex_lock(&gate);
+        assert_int_equal(gated_append(bench->log, &gated[0], &gate, 1), ST_OK);
+        do /* until the committer stands in front of the gate */
+            log_stats(bench->log, &after);
+        while (after.records == before.records);
+        for (uint32_t i = 1; i <= MANY; i++)
+            assert_int_equal(gated_append(bench->log, &gated[i], &gate, 1 + i), ST_OK);
+        pthread_mutex_unlock(&gate);
+        do
+            log_stats(bench->log, &after);
+        while (after.records < before.records + 1 + MANY);
+        assert_int_equal(after.syncs, before.syncs + 2);
+        int64_t from_us = monotonic_us();
+        assert_int_equal(append_one(bench->log, 99, 10, NULL), ST_OK);
+        int64_t took_us = monotonic_us() - from_us;
+        if (took_us < shortest_us)
+            shortest_us = took_us;
+        for (uint32_t i = 0; i <= MANY; i++)
+            buf_done(&gated[i].frames);
+    }
+    assert_true(shortest_us >= 150);
+}
+
 /* 20 MiB behind, each group waits the longest; nobody waits for who came along, or never says where
  * it stands. */
 static void whoever_sends_keeps_the_pace_of_who_follows(void **state)
@@ -717,6 +752,7 @@ int main(void)
         BENCH_TEST(received_time_never_goes_back),
         BENCH_TEST(the_in_flight_limit_refuses_but_never_the_first),
         BENCH_TEST(frames_are_given_back_between_write_and_sync),
+        BENCH_TEST(a_crowd_is_given_a_moment),
         BENCH_TEST(whoever_sends_keeps_the_pace_of_who_follows),
         BENCH_TEST(a_full_disk_refuses_all_that_is_queued),
         BENCH_TEST(the_size_limit_refuses_all_but_an_erase),

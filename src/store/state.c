@@ -18,7 +18,7 @@
 #include "state_migrations.h"
 #include "state_sql.h"
 
-#define CACHE_BYTES_DEFAULT ((size_t)768 << 20)
+#define CACHE_BYTES_DEFAULT ((size_t)640 << 20)
 #define FILE_KEY_BYTES 16
 
 /* --- keys as the file has them ---------------------------------------------------------------- */

@@ -45,7 +45,7 @@ struct state_table_def {
 
 struct state_options {
     const char *path;   /* DATA/state.db */
-    size_t cache_bytes; /* 0 = 768 MiB: what objects may take; what changed since the last note is
+    size_t cache_bytes; /* 0 = 640 MiB: what objects may take; what changed since the last note is
                            on top, and so is what no merge has had yet where it alone is more */
     struct disk *disk;  /* of the delta's files; NULL = the state's own */
 };
