@@ -23,8 +23,6 @@
 
 #include "base/check.h"
 
-#define FEW 16 /* so many are sorted by insertion */
-
 static int member_compare(const struct component *component, uint16_t x, uint16_t y)
 {
     const struct member *m = &component->members[x];
@@ -51,23 +49,6 @@ static int order_compare(const void *left, const void *right, void *ctx)
     return order != 0 ? order : member_compare(component, x->a, y->a);
 }
 
-/* Few pairs, and mostly in order already, as a rule: then each is put where it belongs. */
-static void order_sort(uint32_t *order, size_t count, const struct component *component)
-{
-    void *ctx = (void *)(uintptr_t)component;
-    if (count > FEW) {
-        qsort_r(order, count, sizeof order[0], order_compare, ctx);
-        return;
-    }
-    for (size_t i = 1; i < count; i++) {
-        uint32_t pair = order[i];
-        size_t at = i;
-        for (; at > 0 && order_compare(&order[at - 1], &pair, ctx) > 0; at--)
-            order[at] = order[at - 1];
-        order[at] = pair;
-    }
-}
-
 uint32_t *people_order(const struct component *component, struct arena *arena, size_t *ret_count)
 {
     uint32_t *order = ARENA_ARRAY(arena, uint32_t, component->pairs_count + 1);
@@ -75,7 +56,7 @@ uint32_t *people_order(const struct component *component, struct arena *arena, s
     for (uint32_t p = 0; p < component->pairs_count; p++)
         if (pair_live(&component->pairs[p]))
             order[count++] = p;
-    order_sort(order, count, component);
+    qsort_r(order, count, sizeof order[0], order_compare, (void *)(uintptr_t)component);
     *ret_count = count;
     return order;
 }
@@ -175,25 +156,10 @@ static uint16_t largest_part(const struct share *shares, size_t n)
     return best;
 }
 
-static void shares_sort(struct share *shares, size_t n)
-{
-    if (n > FEW) {
-        qsort(shares, n, sizeof shares[0], share_compare);
-        return;
-    }
-    for (size_t i = 1; i < n; i++) {
-        struct share share = shares[i];
-        size_t at = i;
-        for (; at > 0 && share_compare(&shares[at - 1], &share) > 0; at--)
-            shares[at] = shares[at - 1];
-        shares[at] = share;
-    }
-}
-
 /* Each person of before offers its name to one part; a part takes the offer of the largest. */
 static void names_keep(struct share *shares, size_t n, size_t *sizes, uint64_t *names)
 {
-    shares_sort(shares, n);
+    qsort(shares, n, sizeof shares[0], share_compare);
     for (size_t i = 0; i < n;) {
         size_t run = i;
         while (run < n && shares[run].person == shares[i].person)

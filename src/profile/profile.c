@@ -53,15 +53,9 @@ void profile_prefetch(struct profile *profile, const struct visitor_id *visitors
     for (size_t i = 0; i < count; i++)
         keys[i] = (struct hash128){visitors[i].v, 0};
     state_prefetch(profile->summaries, keys, count, sizeof(struct summary), found);
-    for (size_t i = 0; i < count; i++) {
-        const struct summary *one = (const struct summary *)found[i];
-        if (one == NULL)
-            continue;
-        __builtin_prefetch(one->counters);
-        __builtin_prefetch(one->events);
-        __builtin_prefetch(one->words.list);
-        __builtin_prefetch(one->words.text);
-    }
+    for (size_t i = 0; i < count; i++)
+        if (found[i] != NULL)
+            summary_table.prefetch(found[i]);
 }
 
 /* --- folding ---------------------------------------------------------------------------------- */

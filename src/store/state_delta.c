@@ -201,6 +201,7 @@ static void encode_object(const struct state_table *table, const struct state_en
     table->def->encode(entry, chunk);
     CHECK(!chunk->overflow);
     size_t n = chunk->n - at - LENGTH_BYTES, left = n;
+    CHECK(n <= STATE_OBJECT_BYTES_MAX);
     for (; left >= 0x80; left >>= 7)
         length[length_n++] = (char)(left | 0x80);
     length[length_n++] = (char)left;

@@ -27,7 +27,6 @@ struct merge_row {
 };
 
 #define FILE_SHIFT 40
-#define RADIX ((size_t)1 << 8)
 
 struct merge_rows {
     struct merge *merge;
@@ -137,35 +136,13 @@ static enum status merge_gather(struct merge *merge, struct err *err)
 
 /* --- write ------------------------------------------------------------------------------------ */
 
-/* By rank, and as they were gathered where it is one: a stable radix sort, a byte at a time, least
- * first (Knuth, TAOCP 3, 5.2.5). A byte that is the same in all is passed over, and most of a small
- * number's are. */
-static void rows_sort(struct merge_rows *rows)
+static int compare_rows(const void *left, const void *right)
 {
-    size_t(*counts)[RADIX] = mem_zero(sizeof(uint64_t) * sizeof *counts);
-    struct merge_row *from = rows->rows, *to = mem_alloc((rows->count + 1) * sizeof *to);
-    for (size_t i = 0; i < rows->count; i++)
-        for (size_t byte = 0; byte < sizeof(uint64_t); byte++)
-            counts[byte][from[i].rank >> 8 * byte & (RADIX - 1)]++;
-    for (size_t byte = 0; byte < sizeof(uint64_t) && rows->count > 0; byte++) {
-        size_t *at = counts[byte], before = 0;
-        if (at[from[0].rank >> 8 * byte & (RADIX - 1)] == rows->count)
-            continue;
-        for (size_t digit = 0; digit < RADIX; digit++) {
-            size_t n = at[digit];
-            at[digit] = before;
-            before += n;
-        }
-        for (size_t i = 0; i < rows->count; i++)
-            to[at[from[i].rank >> 8 * byte & (RADIX - 1)]++] = from[i];
-        struct merge_row *swap = from;
-        from = to;
-        to = swap;
-    }
-    rows->rows = from;
-    rows->capacity = rows->count;
-    free(to);
-    free(counts);
+    const struct merge_row *x = left;
+    const struct merge_row *y = right;
+    if (x->rank != y->rank)
+        return x->rank < y->rank ? -1 : 1;
+    return (x->place > y->place) - (x->place < y->place);
 }
 
 /* Does the i-th row hold, or is there a later word on its key? Two keys may share a rank. */
@@ -212,11 +189,13 @@ static enum status write_values(const struct merge *merge, struct err *err)
     return status;
 }
 
-static enum status write_all(struct merge *merge, struct err *err)
+static enum status write_all(const struct merge *merge, struct err *err)
 {
     struct state *state = merge->state;
     for (int t = 0; t < state->tables_count; t++)
-        rows_sort(&merge->tables[t]);
+        if (merge->tables[t].count > 0)
+            qsort(merge->tables[t].rows, merge->tables[t].count, sizeof(struct merge_row),
+                  compare_rows);
     enum status status = db_begin(state->writer, err);
     for (int t = 0; status == ST_OK && t < state->tables_count; t++)
         status = write_table(&merge->tables[t], err);
