@@ -145,6 +145,31 @@ static void put_timeline(struct api *api, struct buf *out)
     metric_put(out, "hezou_timeline_views", "gauge", "Reports that read it now.", stats.views);
 }
 
+/* Where the memory is; what is missing to the resident bytes is the allocators' and code. */
+static void put_memory(struct api *api, struct buf *out, const struct state_stats *cache,
+                       const struct clean_stats *clean, const struct warehouse_stats *warehouse)
+{
+    struct timeline *timeline = pipeline_timeline(api->options.pipeline);
+    struct timeline_stats events = {.bytes = 0};
+    if (timeline != NULL)
+        timeline_stats(timeline, &events);
+    const struct {
+        const char *part;
+        uint64_t bytes;
+    } parts[] = {{"objects", cache->cache_bytes},
+                 {"filters", cache->filter_bytes},
+                 {"message_ids", clean->memory_bytes},
+                 {"timeline", events.bytes},
+                 {"warehouse", warehouse->memory_bytes}};
+    buf_text(out, "# HELP hezou_memory_bytes Memory by what holds it.\n"
+                  "# TYPE hezou_memory_bytes gauge\n");
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++)
+        buf_fmt(out, "hezou_memory_bytes{part=\"%s\"} %llu\n", parts[i].part,
+                (unsigned long long)parts[i].bytes);
+    metric_put(out, "hezou_resident_bytes", "gauge", "Resident memory of the process.",
+               resident_bytes());
+}
+
 static void put_state(struct api *api, struct buf *out)
 {
     struct state *state = pipeline_state(api->options.pipeline);
@@ -180,8 +205,7 @@ static void put_state(struct api *api, struct buf *out)
                warehouse.events);
     metric_put(out, "hezou_warehouse_commits_total", "counter", "Commits since the start.",
                warehouse.commits);
-    metric_put(out, "hezou_resident_bytes", "gauge", "Resident memory of the process.",
-               resident_bytes());
+    put_memory(api, out, &cache, &clean, &warehouse);
 }
 
 static void put_audit(struct api *api, struct buf *out)

@@ -136,7 +136,8 @@ static enum status journal_open(struct core *core, const struct options *options
     return log_open(&log_options, &core->log, err);
 }
 
-/* Warehouse and state are opened side by side: after a crash each has a log of its own to read. */
+/* The warehouse is opened beside journal and state: after a crash each has a log of its own to
+ * read, and the longest of them is when the server is ready. */
 struct opening {
     struct core *core;
     const struct options *options;
@@ -149,7 +150,6 @@ static void *warehouse_open_main(void *ctx)
     struct opening *opening = ctx;
     struct core *core = opening->core;
     char folder[4096], export[4096];
-    thread_background(); /* the engine's own threads inherit it */
     core_path(core, "warehouse", folder);
     core_path(core, "export", export);
     struct warehouse_options warehouse_options = {
@@ -176,11 +176,9 @@ static void timeline_start(struct core *core, const struct options *options)
     pipeline_timeline_set(core->pipeline, core->timeline);
 }
 
-static enum status warehouse_and_pipeline(struct core *core, const struct options *options,
-                                          struct err *err)
+static enum status road_open(struct core *core, const struct options *options, struct err *err)
 {
     struct pipeline_options pipeline_options = {
-        .log = core->log,
         .access = core->access,
         .clock = &core->clock,
         .disk = &core->disk,
@@ -199,12 +197,15 @@ static enum status warehouse_and_pipeline(struct core *core, const struct option
     core_path(core, "state.db", state);
     bool apart = access(state, F_OK) == 0;
     CHECK(thread_start(&thread, "warehouse open", warehouse_open_main, &opening) == 0);
+    enum status status = journal_open(core, options, err);
     if (!apart) {
         CHECK(pthread_join(thread, NULL) == 0);
         if (opening.status == ST_OK)
             pipeline_options.rows_position = warehouse_position(core->warehouse);
     }
-    enum status status = pipeline_open(&pipeline_options, &core->pipeline, err);
+    pipeline_options.log = core->log;
+    if (status == ST_OK)
+        status = pipeline_open(&pipeline_options, &core->pipeline, err);
     if (apart)
         CHECK(pthread_join(thread, NULL) == 0);
     if (status == ST_OK && opening.status != ST_OK) {
@@ -271,9 +272,7 @@ enum status core_open(struct core *core, const struct options *options, struct e
     if (status == ST_OK)
         status = facts_and_keys(core, options, err);
     if (status == ST_OK)
-        status = journal_open(core, options, err);
-    if (status == ST_OK)
-        status = warehouse_and_pipeline(core, options, err);
+        status = road_open(core, options, err);
     if (status == ST_OK)
         status = names_keep(core, err);
     if (status == ST_OK)

@@ -151,6 +151,7 @@ static void *build_loop(void *arg)
     struct state_table *table;
     struct db *db = NULL;
     struct err err;
+    thread_background(); /* without it all is right, only slower; a start has more urgent work */
     while ((table = wait_for_table(state)) != NULL) {
         if (db_open(state->path, true, &db, &err) != ST_OK)
             fatal("could not read %s: %s", state->path, err.message);

@@ -89,13 +89,11 @@ static enum status open_all(struct warehouse *warehouse, const struct warehouse_
         status = engine_open(warehouse, options, err);
     if (status != ST_OK)
         return status;
-    help_begin(&warehouse->help);
     status = files_attach(warehouse, err);
     if (status == ST_OK)
         status = views_make(warehouse, warehouse->writer, err);
     if (status == ST_OK)
         status = numbers_read(warehouse, err);
-    help_end(&warehouse->help);
     return status;
 }
 
@@ -164,6 +162,11 @@ void warehouse_stats(struct warehouse *warehouse, struct warehouse_stats *ret_st
                 stats.bytes += (uint64_t)st.st_size;
         }
     }
+    struct err err;
+    if (engine_number(warehouse->writer,
+                      "SELECT sum(memory_usage_bytes)::UBIGINT FROM duckdb_memory()", NULL, 0,
+                      &stats.memory_bytes, &err) != ST_OK)
+        stats.memory_bytes = 0; /* a figure for a graph: the next scrape has it */
     pthread_mutex_unlock(&warehouse->write_lock);
     *ret_stats = stats;
 }

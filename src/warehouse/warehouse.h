@@ -135,6 +135,7 @@ MUST_USE enum status warehouse_digest(struct warehouse *warehouse, struct hash12
 
 struct warehouse_stats {
     uint64_t events, commits, files, bytes, overrides_tail;
+    uint64_t memory_bytes; /* what the engine counts against its limit */
     int64_t commit_last_us;
 };
 void warehouse_stats(struct warehouse *warehouse, struct warehouse_stats *ret_stats);
