@@ -111,6 +111,8 @@ static void put_pipeline(struct api *api, struct buf *out)
                "Duplicates dropped since the start.", pipeline.duplicates);
     metric_put(out, "hezou_events_quarantined_total", "counter",
                "Events quarantined since the start.", pipeline.quarantined);
+    metric_put(out, "hezou_fold_rests_total", "counter",
+               "Rests of the fold while senders were sent away.", pipeline.rests);
     buf_text(
         out,
         "# HELP hezou_step_ns_total Time spent per step.\n# TYPE hezou_step_ns_total counter\n");

@@ -110,6 +110,12 @@ static void handle(void *ctx, struct http_request *request)
         http_reply_error(request, &err);
 }
 
+static void no_room(void *ctx)
+{
+    struct server *server = ctx;
+    pipeline_make_way(server->core.pipeline);
+}
+
 static size_t body_limit(void *ctx, struct http_request *request)
 {
     void *module;
@@ -243,6 +249,7 @@ static enum status listen_at(struct server *server, const struct options *option
         .threads = (int)option_number(options, OPTION_THREADS),
         .inflight_max = (size_t)option_number(options, OPTION_INFLIGHT) << 10,
         .body_limit = body_limit,
+        .no_room = no_room,
         .trusted = server->trusted,
         .handle = handle,
         .ctx = server,
@@ -250,8 +257,9 @@ static enum status listen_at(struct server *server, const struct options *option
     status = http_start(&http_options, &server->http, err);
     if (status != ST_OK)
         return status;
-    snprintf(server->url, sizeof server->url, "http://%s:%d", http_options.address,
-             http_port(server->http));
+    bool bare_v6 = strchr(http_options.address, ':') != NULL; /* a URL wants brackets around it */
+    snprintf(server->url, sizeof server->url, "http://%s%s%s:%d", bare_v6 ? "[" : "",
+             http_options.address, bare_v6 ? "]" : "", http_port(server->http));
     core_path(&server->core, "listen", path);
     return disk_write_file(&server->core.disk, path, str_of(server->url), err);
 }

@@ -47,6 +47,9 @@ struct http_options {
     const char *const *trusted;
     /* The body limit of a request, decided on its head. */
     size_t (*body_limit)(void *ctx, struct http_request *request);
+    /* Somebody is sent away for want of room (not for what they did). On any loop, so it must not
+     * wait. NULL = nobody is told. */
+    void (*no_room)(void *ctx);
     http_handler *handle;
     void *ctx;
     int workers;      /* threads of http_work; 0 = 2 */

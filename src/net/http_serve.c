@@ -130,6 +130,14 @@ static void turn_away(struct http_request *request)
         refuse_later(request);
 }
 
+static void no_room(struct http_request *request)
+{
+    const struct http_options *options = &request->server->options;
+    if (options->no_room != NULL)
+        options->no_room(options->ctx);
+    turn_away(request);
+}
+
 /* Admission, when the head is good: is there room for this one? */
 static void admit(struct http_request *request)
 {
@@ -142,23 +150,29 @@ static void admit(struct http_request *request)
         refuse_early(request, 413, TOO_LARGE);
         return;
     }
-    enum http_room room = allowed ? http_room_ask(request) : ROOM_NONE;
     request->hurry = !allowed;
-    if (room == ROOM_WAIT) {
-        http_phase_enter(request->connection, PHASE_ROOM);
+    if (!allowed) {
+        turn_away(request);
         return;
     }
-    if (room == ROOM_NONE)
-        turn_away(request);
-    else
+    switch (http_room_ask(request)) {
+    case ROOM_IN:
         let_in(request);
+        break;
+    case ROOM_WAIT:
+        http_phase_enter(request->connection, PHASE_ROOM);
+        break;
+    case ROOM_NONE:
+        no_room(request);
+        break;
+    }
 }
 
 void http_serve_admitted(struct http_request *request)
 {
     http_phase_enter(request->connection, PHASE_BODY);
     if (request->refusal != 0)
-        turn_away(request);
+        no_room(request);
     else
         let_in(request);
 }

@@ -331,6 +331,14 @@ static void wait_waiting(struct bench *bench, uint64_t bytes)
     while (stats.waiting_bytes != bytes);
 }
 
+static int sent_away; /* atomic */
+
+static void count_sent_away(void *ctx)
+{
+    (void)ctx; /* the bench, of which one runs at a time */
+    __atomic_add_fetch(&sent_away, 1, __ATOMIC_SEQ_CST);
+}
+
 /* Those that find no room stand in line, as many bytes as are let in, and come in one by one. */
 static void test_who_finds_no_room_waits_for_it(void **state)
 {
@@ -340,8 +348,10 @@ static void test_who_finds_no_room_waits_for_it(void **state)
     int fds[12], gone;
     (void)state;
 
-    bench_start(&bench,
-                (struct http_options){.inflight_max = 5, .room_us_max = WAIT_MS * INT64_C(1000)});
+    sent_away = 0;
+    bench_start(&bench, (struct http_options){.inflight_max = 5,
+                                              .room_us_max = WAIT_MS * INT64_C(1000),
+                                              .no_room = count_sent_away});
     for (int i = 0; i < 5; i++) {
         fds[i] = dial(&bench, NULL);
         say_post(fds[i], "/hold", "x");
@@ -359,6 +369,7 @@ static void test_who_finds_no_room_waits_for_it(void **state)
     fds[9] = dial(&bench, NULL);
     say_post(fds[9], "/echo", "x"); /* the line is full */
     assert_int_equal(hear(fds[9], answer, sizeof answer), 503);
+    assert_int_equal(__atomic_load_n(&sent_away, __ATOMIC_SEQ_CST), 1);
     assert_int_equal(bench_release(&bench), 5);
     for (int i = 0; i < 5; i++)
         assert_int_equal(hear(fds[i], answer, sizeof answer), 200);

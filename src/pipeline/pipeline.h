@@ -77,6 +77,10 @@ MUST_USE enum status pipeline_wait_blocking(struct pipeline *pipeline, uint64_t 
                                             struct err *err);
 /* Wait, however long it takes, until the journal's present end is folded and in the warehouse. */
 MUST_USE enum status pipeline_catch_up(struct pipeline *pipeline, struct err *err);
+/* Senders are being sent away: for the next 200 ms the fold rests a fifth of its time, for what
+ * is refused may never come again, and what is in the journal can be folded later. Any thread, does
+ * not wait. */
+void pipeline_make_way(struct pipeline *pipeline);
 /* Flush the state at the current position and wait (doctor, shutdown, snapshot, erase). */
 MUST_USE enum status pipeline_flush(struct pipeline *pipeline, struct err *err);
 
@@ -118,6 +122,7 @@ struct pipeline_stats {
     uint64_t lag_bytes;          /* journal end - position */
     uint64_t records, stored, duplicates, quarantined;
     uint64_t replayed_bytes; /* at this start */
+    uint64_t rests;          /* of the fold, for pipeline_make_way */
     bool caught_up;          /* the start's replay is done */
     uint64_t step_ns[4];     /* time spent per step */
 };

@@ -19,7 +19,10 @@
 #define MERGE_WAIT_BYTES (2 * MERGE_BYTES) /* then folding waits for the merge */
 #define SPREAD_BYTES (UINT64_C(8) << 20)   /* so far behind, all cores are the fold's … */
 #define GATHER_BYTES (UINT64_C(1) << 20)   /* … until only so much is left */
-#define RETRY_US (200 * US_PER_MS)         /* a full disk: try again */
+#define WAY_US (INT64_C(200) * US_PER_MS)  /* so long after the last who was sent away */
+#define WAY_PART 4
+#define WAY_REST_US_MAX (INT64_C(50) * US_PER_MS) /* a batch may have waited for a full disk */
+#define RETRY_US (200 * US_PER_MS)                /* a full disk: try again */
 
 static inline uint64_t at_most(uint64_t bound, uint64_t bytes)
 {
@@ -67,6 +70,8 @@ struct pipeline {
     uint64_t rows_since_commit;
     int64_t commit_due_us; /* monotonic; 0 = nothing to commit */
     int64_t note_due_us;
+
+    int64_t way_until_us; /* atomic; monotonic: until then the fold makes way */
 
     /* Guarded by `mutex`. */
     pthread_mutex_t mutex;

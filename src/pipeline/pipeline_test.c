@@ -284,6 +284,31 @@ static void test_a_repeat_changes_nothing(void **state)
     world_close(&world);
 }
 
+/* Nobody is sent away: no rest. Somebody is: some batch soon after is followed by one. */
+static void test_the_fold_makes_way_when_asked(void **state)
+{
+    struct world world;
+    struct err err;
+    struct pipeline_stats stats;
+    int n = 0;
+    world_open(&world, *state);
+    for (; n < 20; n++) {
+        event_append(&world, n);
+        must(pipeline_catch_up(world.pipeline, &err), &err);
+    }
+    pipeline_stats(world.pipeline, &stats);
+    assert_int_equal(stats.rests, 0);
+    do { /* one batch may come later than 200 ms, where the machine is busy; not a hundred */
+        pipeline_make_way(world.pipeline);
+        event_append(&world, n++);
+        must(pipeline_catch_up(world.pipeline, &err), &err);
+        pipeline_stats(world.pipeline, &stats);
+    } while (stats.rests == 0 && n < 120);
+    assert_true(stats.rests > 0);
+    assert_int_equal(stats.stored, n);
+    world_close(&world);
+}
+
 static void test_a_restart_stands_where_it_stood(void **state)
 {
     struct world world;
@@ -503,6 +528,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         STORY(test_what_is_appended_becomes_people_and_rows),
         STORY(test_a_repeat_changes_nothing),
+        STORY(test_the_fold_makes_way_when_asked),
         STORY(test_a_restart_stands_where_it_stood),
         STORY(test_a_lost_state_is_rebuilt),
         STORY(test_a_month_ends_between_two_events),

@@ -190,6 +190,10 @@ const good = post('/v1/track', [auth, 'Content-Length: 46'], '{"event":"Pipeline
 const pipelined = await exchange(server, good + good, { enough: (text) => text.split('HTTP/1.1 200').length === 3 });
 story.is('two honest requests in one packet are two', [pipelined.codes, await count(`name = 'Pipelined'`)], [[200, 200], 2]);
 
+const figures = (await server.ask('GET', '/metrics')).text;
+const parts = Object.fromEntries([...figures.matchAll(/^hezou_memory_bytes\{part="(\w+)"\} (\d+)$/gm)].map(([, part, n]) => [part, Number(n)]));
+story.check('the metrics say where the memory is', ['objects', 'message_ids', 'timeline', 'warehouse'].every((part) => parts[part] > 0) &&
+  Object.values(parts).reduce((sum, n) => sum + n) < Number(/^hezou_resident_bytes (\d+)$/m.exec(figures)[1]), JSON.stringify(parts));
 story.is('still ready', (await server.ask('GET', '/readyz')).code, 200);
 await server.stop();
 server.remove();
