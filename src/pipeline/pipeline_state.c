@@ -100,13 +100,11 @@ static enum status snapshot_restore(struct pipeline *pipeline, const char *state
     if (access(state_path, F_OK) == 0 || i == count)
         return ST_OK;
     snapshot_path(pipeline, have[i], path);
-    char *bytes = NULL;
-    size_t n = 0;
-    enum status status =
-        disk_read_file(pipeline->options.disk, path, (size_t)1 << 40, &bytes, &n, err);
+    struct str bytes = {NULL, 0}; /* mapped: it may be larger than the memory */
+    enum status status = disk_map_file(pipeline->options.disk, path, &bytes, err);
     if (status == ST_OK)
-        status = disk_write_file(pipeline->options.disk, state_path, (struct str){bytes, n}, err);
-    free(bytes);
+        status = disk_write_file(pipeline->options.disk, state_path, bytes, err);
+    disk_unmap(bytes);
     return status;
 }
 

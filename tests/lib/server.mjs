@@ -14,6 +14,9 @@ export class Server {
 
   // Resolves when it listens (it says so on stderr), rejects when it ends before.
   async start(args = [], env = {}) {
+    // A switch that the binary does not know would be waited for in vain.
+    const hook = Object.keys(env).find((name) => /^(CRASH_AT|HEZOU_(BUG|HOLD|FAIL_IO))$/.test(name) && !readFileSync(binary).includes(name));
+    if (hook) throw new Error(`${binary} knows no ${hook}: build it with -Dhooks=true`);
     this.child = spawn(binary, ['serve', '--data', this.data, '--port', '0', '--lang', 'en', ...args], {
       env: { ...process.env, ...env },
       stdio: ['ignore', 'inherit', 'pipe'],
