@@ -134,7 +134,6 @@ static void put_timeline(struct api *api, struct buf *out)
     metric_put(out, "hezou_timeline_events", "gauge", "Events in memory.", stats.events);
     metric_put(out, "hezou_timeline_delta_events", "gauge",
                "Of these, not yet merged into the base.", stats.delta_events);
-    metric_put(out, "hezou_timeline_bytes", "gauge", "Memory of the timeline.", stats.bytes);
     metric_put(out, "hezou_timeline_complete_from_seconds", "gauge",
                "Complete from this event time on (since 1970); 0 = everything.",
                stats.complete_from_us < 0 ? 0 : (uint64_t)(stats.complete_from_us / US_PER_S));
@@ -187,7 +186,6 @@ static void put_state(struct api *api, struct buf *out)
     warehouse_stats(api->options.warehouse, &warehouse);
     metric_put(out, "hezou_state_cached", "gauge", "Objects in the cache.", cache.cached);
     metric_put(out, "hezou_state_dirty", "gauge", "Objects to be flushed.", cache.dirty);
-    metric_put(out, "hezou_state_cache_bytes", "gauge", "Bytes of the cache.", cache.cache_bytes);
     metric_put(out, "hezou_state_flushes_total", "counter", "Flushes since the start.",
                cache.flushes);
     metric_put(out, "hezou_visitors", "gauge", "Identifiers known.", identity.visitors);

@@ -94,6 +94,8 @@ static enum status open_all(struct warehouse *warehouse, const struct warehouse_
         status = views_make(warehouse, warehouse->writer, err);
     if (status == ST_OK)
         status = numbers_read(warehouse, err);
+    if (status == ST_OK)
+        figures_publish(warehouse);
     return status;
 }
 
@@ -104,6 +106,7 @@ enum status warehouse_open(const struct warehouse_options *options,
     warehouse->disk = options->disk;
     warehouse->clock = options->clock;
     pthread_mutex_init(&warehouse->write_lock, NULL);
+    pthread_mutex_init(&warehouse->figures_lock, NULL);
     pthread_mutex_init(&warehouse->erase_lock, NULL);
     pthread_mutex_init(&warehouse->erased.mutex, NULL);
     pthread_mutex_init(&warehouse->readers.mutex, NULL);
@@ -133,6 +136,7 @@ void warehouse_close(struct warehouse *warehouse)
     pthread_mutex_destroy(&warehouse->erase_lock);
     pthread_mutex_destroy(&warehouse->erased.mutex);
     free(warehouse->erased.visitors);
+    pthread_mutex_destroy(&warehouse->figures_lock);
     pthread_mutex_destroy(&warehouse->write_lock);
     free(warehouse->folder);
     free(warehouse->export_folder);
@@ -144,29 +148,31 @@ uint64_t warehouse_position(const struct warehouse *warehouse)
     return __atomic_load_n(&warehouse->position, __ATOMIC_ACQUIRE);
 }
 
+void figures_publish(struct warehouse *warehouse)
+{
+    int64_t now_us = monotonic_us();
+    uint64_t memory = warehouse->figures.memory_bytes; /* written under write_lock alone */
+    struct err err;
+    if (now_us >= warehouse->memory_due_us) {
+        warehouse->memory_due_us = now_us + US_PER_S;
+        if (engine_number(warehouse->writer,
+                          "SELECT sum(memory_usage_bytes)::UBIGINT FROM duckdb_memory()", NULL, 0,
+                          &memory, &err) != ST_OK)
+            memory = 0; /* a figure for a graph: the next one has it */
+    }
+    pthread_mutex_lock(&warehouse->figures_lock);
+    warehouse->figures = (struct warehouse_stats){.events = warehouse->events,
+                                                  .commits = warehouse->commits,
+                                                  .files = warehouse->files_count,
+                                                  .overrides_tail = warehouse->overrides_tail,
+                                                  .memory_bytes = memory,
+                                                  .commit_last_us = warehouse->commit_last_us};
+    pthread_mutex_unlock(&warehouse->figures_lock);
+}
+
 void warehouse_stats(struct warehouse *warehouse, struct warehouse_stats *ret_stats)
 {
-    char path[WAREHOUSE_PATH_MAX];
-    struct stat st;
-    pthread_mutex_lock(&warehouse->write_lock);
-    struct warehouse_stats stats = {.events = warehouse->events,
-                                    .commits = warehouse->commits,
-                                    .files = warehouse->files_count,
-                                    .overrides_tail = warehouse->overrides_tail,
-                                    .commit_last_us = warehouse->commit_last_us};
-    for (size_t i = 0; i < warehouse->files_count; i++) {
-        static const char *const suffixes[] = {"", ".wal"};
-        for (size_t j = 0; j < 2; j++) {
-            file_path(warehouse, &warehouse->files[i], suffixes[j], path);
-            if (stat(path, &st) == 0)
-                stats.bytes += (uint64_t)st.st_size;
-        }
-    }
-    struct err err;
-    if (engine_number(warehouse->writer,
-                      "SELECT sum(memory_usage_bytes)::UBIGINT FROM duckdb_memory()", NULL, 0,
-                      &stats.memory_bytes, &err) != ST_OK)
-        stats.memory_bytes = 0; /* a figure for a graph: the next scrape has it */
-    pthread_mutex_unlock(&warehouse->write_lock);
-    *ret_stats = stats;
+    pthread_mutex_lock(&warehouse->figures_lock);
+    *ret_stats = warehouse->figures;
+    pthread_mutex_unlock(&warehouse->figures_lock);
 }

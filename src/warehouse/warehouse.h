@@ -134,9 +134,10 @@ MUST_USE enum status warehouse_digest(struct warehouse *warehouse, struct hash12
                                       uint64_t *ret_rows, struct err *err);
 
 struct warehouse_stats {
-    uint64_t events, commits, files, bytes, overrides_tail;
-    uint64_t memory_bytes; /* what the engine counts against its limit */
+    uint64_t events, commits, files, overrides_tail;
+    uint64_t memory_bytes; /* what the engine counts against its limit; up to a second older */
     int64_t commit_last_us;
 };
+/* As of the last commit or rewrite. Waits for neither. */
 void warehouse_stats(struct warehouse *warehouse, struct warehouse_stats *ret_stats);
 #endif

@@ -534,6 +534,7 @@ enum status warehouse_commit(struct warehouse *warehouse, uint64_t position, int
         for (size_t i = 0; i < TABLES_COUNT; i++)
             table_reset(&warehouse->tables[i]);
         warehouse->overrides_count = 0;
+        figures_publish(warehouse);
     }
     pthread_mutex_unlock(&warehouse->write_lock);
     if (status != ST_OK && err != NULL)

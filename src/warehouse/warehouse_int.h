@@ -136,6 +136,11 @@ struct warehouse {
     uint64_t overrides_tail;
     uint64_t events, commits;
     int64_t commit_last_us;
+    int64_t memory_due_us; /* the engine's memory is asked for once a second */
+
+    /* Who reads figures never waits for a commit or an erase. */
+    pthread_mutex_t figures_lock;
+    struct warehouse_stats figures;
 
     uint64_t position; /* written by the pipeline's thread, read atomically by all */
     struct table tables[TABLES_COUNT];
@@ -224,6 +229,8 @@ void help_end(struct help *help);
 unsigned readers_enter(struct warehouse *warehouse);
 void readers_leave(struct warehouse *warehouse, unsigned generation);
 /* From now on readers see the new views; returns when those before have left. */
+/* What warehouse_stats gives from now on. Under write_lock. */
+void figures_publish(struct warehouse *warehouse);
 void readers_wait(struct warehouse *warehouse);
 
 /* --- warehouse_manifest.c: which files are ours ----------------------------------------------- */

@@ -131,6 +131,7 @@ static enum status swap(struct rewrite *rewrite, size_t index, const struct file
                                    NULL, 0, &warehouse->events, err);
         if (index + 1 == warehouse->files_count)
             warehouse->overrides_tail = 0;
+        figures_publish(warehouse);
     }
     pthread_mutex_unlock(&warehouse->write_lock);
     return status;
