@@ -56,10 +56,9 @@ enum status disk_open(struct disk *disk, const char *path, int flags, int *ret_f
     return ST_OK;
 }
 
-enum status disk_write_at(struct disk *disk, int fd, const void *bytes, size_t n, uint64_t offset,
-                          struct err *err)
+static enum status write_piece(struct disk *disk, int fd, const char *from, size_t n,
+                               uint64_t offset, struct err *err)
 {
-    const char *from = bytes;
     while (n > 0) {
         ssize_t done = injected(disk) ? -1 : pwrite(fd, from, n, (off_t)offset);
         if (done < 0 && errno == EINTR)
@@ -69,6 +68,36 @@ enum status disk_write_at(struct disk *disk, int fd, const void *bytes, size_t n
         from += done;
         n -= (size_t)done;
         offset += (uint64_t)done;
+    }
+    return ST_OK;
+}
+
+/* A wait takes the file's error away from a later sync, so what it says must be heeded. */
+static bool push(int fd, uint64_t offset, uint64_t n, bool wait)
+{
+    unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    return sync_file_range(fd, (off_t)offset, (off_t)n, wait ? all : SYNC_FILE_RANGE_WRITE) == 0 ||
+           errno == ESPIPE || errno == EINVAL; /* not a file with pages */
+}
+
+bool disk_push(int fd)
+{
+    return push(fd, 0, 0, true);
+}
+
+enum status disk_write_at(struct disk *disk, int fd, const void *bytes, size_t n, uint64_t offset,
+                          struct err *err)
+{
+    for (size_t at = 0; at < n; at += DISK_PIECE_BYTES) {
+        size_t piece = n - at < DISK_PIECE_BYTES ? n - at : DISK_PIECE_BYTES;
+        enum status status =
+            write_piece(disk, fd, (const char *)bytes + at, piece, offset + at, err);
+        if (status != ST_OK || n <= DISK_PIECE_BYTES)
+            return status;
+        bool pushed = push(fd, offset + at, piece, false) &&
+                      (at == 0 || push(fd, offset + at - DISK_PIECE_BYTES, DISK_PIECE_BYTES, true));
+        if (!pushed)
+            return failed(err, "write to a file");
     }
     return ST_OK;
 }

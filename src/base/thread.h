@@ -13,6 +13,12 @@ int thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *ctx
  * somebody. */
 void thread_background(void);
 
+/* This thread answers somebody, a fraction of a millisecond at a time: when it wakes, it gets the
+ * processor from a thread that computes, without waiting for the end of that one's time (2.8 ms and
+ * more). 40,000 single events a second on two cores: p99 of an answer 15 to 18 ms without, 9 to 11
+ * with. */
+void thread_prompt(void);
+
 /* Does `work` on a thread of its own behind all others, in priority and in cores, and returns when
  * it is done. For long work that holds no lock of ours: a thread that is put back while it holds
  * one puts back all who wait for it, and they may be the ones that answer somebody. (A thread

@@ -20,6 +20,7 @@
 #include "base/check.h"
 #include "base/hook.h"
 #include "base/limits.h"
+#include "base/thread.h"
 
 #define IDLE_PROBE_US (INT64_C(200) * US_PER_MS)
 /* A crowd: so many appends in the last group. 256 connections at 40,000 single events/s: 150 us
@@ -92,6 +93,7 @@ static void group_refuse(struct log *log, struct group *group)
     log->stats.refused += group->records;
     log->inflight -= group->bytes;
     pthread_mutex_unlock(&log->mutex);
+    ahead_give_up(log);
     log->probed_us = monotonic_us();
     group_answer(group, ST_BUSY, 0, 0);
 }
@@ -116,7 +118,8 @@ static enum status rotate(struct log *log, struct err *err)
     struct segment next = {
         .base = end, .created_us = now_us, .before_us = log->last_us, .group = log->group};
     int fd = -1;
-    enum status status = segment_create(log, &next, &fd, err);
+    uint64_t reserved = 0;
+    enum status status = segment_create(log, &next, &fd, &reserved, err);
     if (status != ST_OK && status != ST_BUSY)
         fatal("the journal cannot go on: %s", err->message);
     if (status != ST_OK) {
@@ -129,7 +132,7 @@ static enum status rotate(struct log *log, struct err *err)
     close(log->fd);
     log->fd = fd;
     log->active = next;
-    log->reserved = SEGMENT_HEADER_BYTES;
+    log->reserved = reserved;
     pthread_mutex_lock(&log->mutex);
     segment_push(log, &next);
     pthread_mutex_unlock(&log->mutex);
@@ -266,6 +269,7 @@ static void group_commit(struct log *log, struct group *group)
     log->crowd = group->appends;
     group_publish(log, group, sync_us);
     group_answer(group, ST_OK, first, log->last_us);
+    ahead_want(log);
 #ifdef HEZOU_TEST_HOOKS
     free((char *)(uintptr_t)copy.frames.p);
 #endif
@@ -350,6 +354,7 @@ static void pace_keep(struct log *log)
 void *committer_run(void *arg)
 {
     struct log *log = arg;
+    thread_prompt();
     for (;;) {
         struct group group;
         pthread_mutex_lock(&log->mutex);

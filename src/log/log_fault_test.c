@@ -58,8 +58,7 @@ static void note_append(struct log *log, struct notes *notes, uint32_t id, size_
 
 /* Run `work` in a child; gives the wait status. The child's stderr is closed: it ends as planned.
  */
-static int in_child(void (*work)(struct bench *, struct notes *), struct bench *bench,
-                    struct notes *notes)
+int in_child(void (*work)(struct bench *, struct notes *), struct bench *bench, struct notes *notes)
 {
     pid_t child = fork();
     assert_true(child >= 0);

@@ -127,6 +127,17 @@ struct log {
     struct log_stats stats;
     int64_t sync_us[SYNC_SAMPLES];
 
+    /* The next segment's file: under `mutex`, but `fd` and `bytes` are the thread's own while it
+     * is writing, and `wanted` is only changed by the committer. */
+    struct {
+        pthread_t thread;
+        pthread_cond_t changed;
+        int fd;          /* -1: none */
+        uint64_t bytes;  /* zeros in it, synced */
+        uint64_t wanted; /* so many by now */
+        bool writing, given_up;
+    } ahead;
+
     pthread_rwlock_t bytes_lock;
 
     /* The committer's own. */
@@ -138,7 +149,7 @@ struct log {
     int64_t last_us;
     uint8_t group;
     size_t crowd; /* appends in the last group */
-    bool uncut; /* bytes of a refused group stand behind the end */
+    bool uncut;   /* bytes of a refused group stand behind the end */
     int64_t probed_us;
     int64_t spent_us; /* when the spare file was last given back, by any thread; atomic */
 };
@@ -149,9 +160,10 @@ static inline uint64_t segment_at(const struct segment *segment, uint64_t offset
 {
     return SEGMENT_HEADER_BYTES + (offset - segment->base);
 }
-/* Make the file of a new last segment, durable, and open it. */
+/* Make the file of a new last segment, durable, and open it. *ret_reserved: so many of its bytes
+ * have blocks already. */
 MUST_USE enum status segment_create(struct log *log, const struct segment *segment, int *ret_fd,
-                                    struct err *err);
+                                    uint64_t *ret_reserved, struct err *err);
 MUST_USE enum status segment_open(struct log *log, uint64_t base, int flags, int *ret_fd,
                                   struct err *err);
 /* Read and check a segment's header. */
@@ -177,6 +189,16 @@ void room_spend(struct log *log); /* give the spare file's space back to the dis
 bool room_cut(struct log *log);   /* remove bytes of a refused group; false: not yet */
 void room_probe(struct log *log); /* is there room again? */
 void room_reserve(struct log *log, uint64_t bytes);
+
+/* log_ahead.c: the next segment's file, of zeros. All but open and close are the committer's. */
+void ahead_open(struct log *log);
+void ahead_close(struct log *log); /* when `stopping` is set */
+void ahead_want(struct log *log);  /* after a group: the next piece may be due */
+/* The file is the caller's, -1 if there is none; so many zeros of it are on the disk. */
+int ahead_take(struct log *log, uint64_t *ret_bytes);
+/* What was taken gets its name, durably. */
+MUST_USE enum status ahead_name(struct log *log, const char *path, struct err *err);
+void ahead_give_up(struct log *log); /* its room is needed; until the segment turns */
 
 /* log_commit.c */
 void *committer_run(void *arg);

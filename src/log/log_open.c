@@ -56,11 +56,12 @@ static struct log *log_new(const struct log_options *options)
     log->bug_ack_before_sync = options->bug_ack_before_sync;
     log->queue_tail = &log->queue;
     log->overwrites_tail = &log->overwrites;
-    log->fd = log->mark_fd = -1;
+    log->fd = log->mark_fd = log->ahead.fd = -1;
     CHECK(pthread_mutex_init(&log->mutex, NULL) == 0);
     CHECK(pthread_mutex_init(&log->retain_mutex, NULL) == 0);
     cond_init(&log->work);
     cond_init(&log->progress);
+    cond_init(&log->ahead.changed);
     /* Readers come again and again; without preference an overwrite might never get its turn. */
     pthread_rwlockattr_t attr;
     CHECK(pthread_rwlockattr_init(&attr) == 0);
@@ -77,6 +78,7 @@ static void log_free(struct log *log)
     if (log->mark_fd >= 0)
         close(log->mark_fd);
     pthread_rwlock_destroy(&log->bytes_lock);
+    pthread_cond_destroy(&log->ahead.changed);
     pthread_cond_destroy(&log->progress);
     pthread_cond_destroy(&log->work);
     pthread_mutex_destroy(&log->retain_mutex);
@@ -95,6 +97,7 @@ void log_close(struct log *log)
     pthread_cond_signal(&log->work);
     pthread_mutex_unlock(&log->mutex);
     CHECK(pthread_join(log->committer, NULL) == 0);
+    ahead_close(log);
     struct err ignored; /* reserved space may as well stay: the next open cuts it */
     (void)!disk_truncate(log->disk, log->fd, segment_at(&log->active, log->end), &ignored);
     log_free(log);
@@ -127,7 +130,7 @@ static enum status journal_begin(struct log *log, struct err *err)
         (struct segment){.base = LOG_FIRST_OFFSET, .created_us = clock_now_us(log->clock)};
     segment_push(log, &log->active);
     log->start = LOG_FIRST_OFFSET;
-    return segment_create(log, &log->active, &log->fd, err);
+    return segment_create(log, &log->active, &log->fd, &log->reserved, err);
 }
 
 /* Is there a whole record in `bytes` that was written by a later group than `group`? */
@@ -148,14 +151,35 @@ static bool later_group_in(struct str bytes, uint8_t group)
     return false;
 }
 
+/* Where the zeros begin that stand before `limit`. A segment may consist of nothing else. */
+static enum status zeros_skip(struct log *log, uint64_t *limit, struct err *err)
+{
+    enum status status = ST_OK;
+    char *bytes = mem_alloc(SCAN_BYTES);
+    bool zeros = true;
+    while (status == ST_OK && zeros && *limit > log->end) {
+        uint64_t from = *limit - log->end > SCAN_BYTES ? *limit - SCAN_BYTES : log->end;
+        size_t n = 0;
+        status = disk_read_at(log->disk, log->fd, bytes, (size_t)(*limit - from),
+                              segment_at(&log->active, from), &n, err);
+        zeros = n == 0 || (bytes[0] == 0 && memcmp(bytes, bytes + 1, n - 1) == 0);
+        *limit = zeros ? from : *limit;
+    }
+    free(bytes);
+    return status;
+}
+
 /* Decide about what stands behind the last whole record, [log->end, limit). ST_OK: cut it. */
 static enum status tail_judge(struct log *log, uint64_t limit, uint64_t mark, struct err *err)
 {
     if (log->end < mark)
         return segment_damaged(log->active.base, log->end, err);
+    enum status status = zeros_skip(log, &limit, err);
+    if (status != ST_OK || limit == log->end)
+        return status;
     size_t n = (size_t)(limit - log->end), got = 0;
     char *bytes = mem_alloc(n);
-    enum status status =
+    status =
         disk_read_at(log->disk, log->fd, bytes, n, segment_at(&log->active, log->end), &got, err);
     if (status == ST_OK && later_group_in((struct str){bytes, got}, log->group))
         status = segment_damaged(log->active.base, log->end, err);
@@ -258,6 +282,7 @@ enum status log_open(const struct log_options *options, struct log **ret_log, st
     log->reserved = segment_at(&log->active, log->end);
     mark_write(log);
     room_keep(log);
+    ahead_open(log);
     CHECK(thread_start(&log->committer, "journal", committer_run, log) == 0);
     *ret_log = log;
     return ST_OK;

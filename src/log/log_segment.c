@@ -6,7 +6,8 @@
  * received time of its last record (retention, and time that must not go back) and the number of
  * the next group.
  *
- * A new segment is written beside, synced and renamed, so a header is never half there. */
+ * A new segment is written beside, synced and renamed, so a header is never half there; where the
+ * zeros of log_ahead.c are ready, it is those that get the header and the name. */
 #include "log/log_int.h"
 
 #include <dirent.h>
@@ -19,6 +20,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/hash.h"
+#include "base/hook.h"
 
 #define SEGMENT_VERSION 1u
 #define NAME_DIGITS 20u
@@ -51,8 +53,7 @@ enum status segment_damaged(uint64_t base, uint64_t offset, struct err *err)
     return err_hint(err, ST_CORRUPT, "restore the segment from a copy; nothing was deleted");
 }
 
-enum status segment_create(struct log *log, const struct segment *segment, int *ret_fd,
-                           struct err *err)
+static struct segment_head head_make(const struct segment *segment)
 {
     struct segment_head head = {.version = SEGMENT_VERSION,
                                 .group = segment->group,
@@ -61,13 +62,33 @@ enum status segment_create(struct log *log, const struct segment *segment, int *
                                 .before_us = segment->before_us};
     memcpy(head.magic, magic, sizeof magic);
     head.crc = crc32c(0, &head, offsetof(struct segment_head, crc));
+    return head;
+}
+
+enum status segment_create(struct log *log, const struct segment *segment, int *ret_fd,
+                           uint64_t *ret_reserved, struct err *err)
+{
+    struct segment_head head = head_make(segment);
     char path[LOG_PATH_BYTES];
     segment_path(log, segment->base, path, sizeof path);
-    enum status status =
-        disk_write_file(log->disk, path, (struct str){(const char *)&head, sizeof head}, err);
-    if (status != ST_OK)
-        return status;
-    return disk_open(log->disk, path, O_RDWR, ret_fd, err);
+    int fd = ahead_take(log, ret_reserved);
+    if (fd < 0) {
+        *ret_reserved = SEGMENT_HEADER_BYTES;
+        enum status status =
+            disk_write_file(log->disk, path, (struct str){(const char *)&head, sizeof head}, err);
+        return status == ST_OK ? disk_open(log->disk, path, O_RDWR, ret_fd, err) : status;
+    }
+    enum status status = disk_write_at(log->disk, fd, &head, sizeof head, 0, err);
+    if (status == ST_OK)
+        status = disk_sync(log->disk, fd, err);
+    HOOK("log_ahead_head");
+    if (status == ST_OK)
+        status = ahead_name(log, path, err);
+    if (status == ST_OK)
+        *ret_fd = fd;
+    else
+        close(fd);
+    return status;
 }
 
 enum status segment_open(struct log *log, uint64_t base, int flags, int *ret_fd, struct err *err)

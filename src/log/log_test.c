@@ -760,5 +760,5 @@ int main(void)
         BENCH_TEST(a_reader_sees_an_overwrite_whole_or_not_at_all),
     };
     int failed = cmocka_run_group_tests_name("log", tests, NULL, NULL);
-    return failed + log_fault_tests_run() > 0;
+    return failed + log_fault_tests_run() + log_ahead_tests_run() > 0;
 }

@@ -52,6 +52,12 @@ void segment_name(uint64_t base, char ret_name[32]);
 /* Make the folder hold nothing. */
 void folder_clear(const char *folder);
 
-/* Run the tests of log_fault_test.c; gives the number of failed ones. */
+/* Run `work` in a child; gives the wait status. */
+struct notes;
+int in_child(void (*work)(struct bench *, struct notes *), struct bench *bench,
+             struct notes *notes);
+
+/* Run the tests of that file; gives the number of failed ones. */
 int log_fault_tests_run(void);
+int log_ahead_tests_run(void);
 #endif

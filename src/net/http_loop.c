@@ -416,6 +416,7 @@ static void end(struct http_loop *loop)
 static void *loop_main(void *ctx)
 {
     struct http_loop *loop = ctx;
+    thread_prompt();
     loop->now_us = monotonic_us();
     while (!__atomic_load_n(&loop->server->ending, __ATOMIC_ACQUIRE))
         turn(loop);

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "base/check.h"
+#include "base/disk.h"
 
 #define BUSY_WAIT_MS 5000 /* a checkpoint or a second reader may hold the file for a moment */
 
@@ -25,12 +26,60 @@ static const struct {
     {"@CLUSTER@", "WITHOUT ROWID"},
 };
 
+/* --- the disk's pace -------------------------------------------------------------------------- */
+
+/* However little a write says, a page goes to the disk: a commit whose pages were spilled twice
+ * writes 24 bytes anew in each of its frames, and so sends all of them once more. */
+#define PAGE_BYTES 4096
+
+/* SQLite gives a commit's pages, or a checkpoint's, to the system at once, and hundreds of MB stand
+ * before the next sync of the journal. A thread in no hurry sends them a piece at a time. */
+static _Thread_local struct {
+    bool slow;
+    size_t bytes; /* since the last push */
+} pace;
+
+static ssize_t (*system_pwrite)(int fd, const void *bytes, size_t n, off_t offset);
+
+static ssize_t paced_pwrite(int fd, const void *bytes, size_t n, off_t offset)
+{
+    ssize_t done = system_pwrite(fd, bytes, n, offset);
+    if (!pace.slow || done <= 0)
+        return done;
+    pace.bytes += done < PAGE_BYTES ? PAGE_BYTES : (size_t)done;
+    if (pace.bytes < DISK_PIECE_BYTES)
+        return done;
+    pace.bytes = 0;
+    return disk_push(fd) ? done : -1;
+}
+
+void db_pace(bool slow)
+{
+    pace.slow = slow;
+    pace.bytes = 0;
+}
+
+/* Whichever of the two names SQLite was built with. */
+static void pace_install(void)
+{
+    sqlite3_vfs *vfs = sqlite3_vfs_find(NULL);
+    sqlite3_syscall_ptr was = vfs->xGetSystemCall(vfs, "pwrite64");
+    const char *name = was != NULL ? "pwrite64" : "pwrite";
+    if (was == NULL)
+        was = vfs->xGetSystemCall(vfs, name);
+    if (was == NULL)
+        return; /* built with neither: it is only as it was */
+    system_pwrite = (ssize_t(*)(int, const void *, size_t, off_t))was;
+    CHECK(vfs->xSetSystemCall(vfs, name, (sqlite3_syscall_ptr)paced_pwrite) == SQLITE_OK);
+}
+
 static void configure(void)
 {
     /* The statistics are one global lock around every allocation, and nobody reads them. Refused
      * when somebody else has used SQLite before us: then it is only slower. */
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     CHECK(sqlite3_initialize() == SQLITE_OK);
+    pace_install();
 }
 
 /* Why the last write to the file or its WAL failed. SQLite knows only ENOSPC as a full disk; a

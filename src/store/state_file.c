@@ -34,8 +34,10 @@ enum status state_checkpoint(struct state *state, bool truncate, struct err *err
     struct db *db = NULL;
     uint64_t merged = __atomic_load_n(&state->delta.merged, __ATOMIC_ACQUIRE);
     enum status status = db_open(state->path, false, &db, err);
+    db_pace(!truncate);
     if (status == ST_OK)
         status = db_checkpoint(db, truncate, err);
+    db_pace(false);
     HOOK("state_checkpoint");
     db_close(db);
     if (status == ST_OK) /* synced: the tables have it, whatever happens now */
@@ -81,8 +83,10 @@ enum status state_snapshot(struct state *state, const char *path, struct err *er
         status = db_open(beside, false, &to, err);
     if (status == ST_OK) /* half a copy is deleted, never repaired, and we sync the whole one */
         status = db_run(to, "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;", err);
+    db_pace(true);
     if (status == ST_OK)
         status = copy_pages(from, to, err);
+    db_pace(false);
     db_close(to);
     db_close(from);
     struct disk disk;

@@ -218,8 +218,10 @@ static void merge_run(void *ctx)
 {
     struct merge *merge = ctx;
     merge->status = merge_gather(merge, merge->err);
+    db_pace(true);
     if (merge->status == ST_OK)
         merge->status = write_all(merge, merge->err);
+    db_pace(false);
 }
 
 /* --- after the commit ------------------------------------------------------------------------- */

@@ -33,6 +33,10 @@ MUST_USE enum status db_commit(struct db *db, struct err *err);
 void db_rollback(struct db *db);
 MUST_USE enum status db_checkpoint(struct db *db, bool truncate, struct err *err);
 
+/* From now on this thread's writes to every database go to the disk a piece at a time, and it waits
+ * for each; or no longer. */
+void db_pace(bool slow);
+
 /* Bring a file to the newest version. */
 MUST_USE enum status migrate(struct db *db, const struct db_query *migrations, struct err *err);
 #endif

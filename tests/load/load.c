@@ -49,7 +49,7 @@ struct connection {
 struct options {
     enum mode mode;
     int port, connections;
-    uint32_t batch, persons, short_days;
+    uint32_t batch, persons, short_days, slow_ms;
     uint64_t events, skip, seed;
     double rate, seconds;
     const char *key, *bearer, *path;
@@ -267,6 +267,10 @@ static double windows_middle_p99_ms(void)
     for (size_t i = 0, next; i < windows_count; i = next) {
         for (next = i; next < windows_count && windows[next] >> 32 == windows[i] >> 32;)
             next++;
+        if (options.slow_ms > 0 && (uint32_t)windows[next - 1] >= options.slow_ms * 1000)
+            fprintf(stderr, "at %.1f s: %zu requests, p50 %.1f ms, longest %.1f ms\n",
+                    ((double)first_us + (double)(windows[i] >> 32) * WINDOW_US) / 1e6, next - i,
+                    (uint32_t)windows[(i + next) / 2] / 1e3, (uint32_t)windows[next - 1] / 1e3);
         windows[count++] = (uint32_t)windows[i + (next - i - 1) * 99 / 100];
     }
     qsort(windows, count, sizeof *windows, compare_u64);
@@ -468,7 +472,7 @@ static void usage(void)
           "[--persons N]\n"
           "            [--seed N] [--skip N] [--rate PER_S] [--seconds S] [--key WRITE_KEY] "
           "[--bearer KEY]\n"
-          "            [--path PATH]\n",
+          "            [--path PATH] [--slow-ms MS]\n",
           stderr);
     exit(2);
 }
@@ -512,6 +516,9 @@ static void set_option(int option, const char *text)
     case 'd':
         options.short_days = (uint32_t)strtoul(text, NULL, 10);
         return;
+    case 'l':
+        options.slow_ms = (uint32_t)strtoul(text, NULL, 10);
+        return;
     case 'u':
         options.path = text;
         return;
@@ -523,13 +530,11 @@ static void set_option(int option, const char *text)
 static void read_options(int argc, char **argv)
 {
     static const struct option longs[] = {
-        {"port", 1, NULL, 'p'},       {"connections", 1, NULL, 'c'},
-        {"events", 1, NULL, 'n'},     {"batch", 1, NULL, 'b'},
-        {"persons", 1, NULL, 'P'},    {"seed", 1, NULL, 's'},
-        {"skip", 1, NULL, 'S'},       {"rate", 1, NULL, 'r'},
-        {"seconds", 1, NULL, 't'},    {"key", 1, NULL, 'k'},
-        {"bearer", 1, NULL, 'B'},     {"path", 1, NULL, 'u'},
-        {"short-days", 1, NULL, 'd'}, {NULL, 0, NULL, 0},
+        {"port", 1, NULL, 'p'},       {"connections", 1, NULL, 'c'}, {"events", 1, NULL, 'n'},
+        {"batch", 1, NULL, 'b'},      {"persons", 1, NULL, 'P'},     {"seed", 1, NULL, 's'},
+        {"skip", 1, NULL, 'S'},       {"rate", 1, NULL, 'r'},        {"seconds", 1, NULL, 't'},
+        {"key", 1, NULL, 'k'},        {"bearer", 1, NULL, 'B'},      {"path", 1, NULL, 'u'},
+        {"short-days", 1, NULL, 'd'}, {"slow-ms", 1, NULL, 'l'},     {NULL, 0, NULL, 0},
     };
     static const char *const modes[] = {"batch", "single", "read"};
     int mode = 0, option;
