@@ -56,11 +56,16 @@ enum status disk_open(struct disk *disk, const char *path, int flags, int *ret_f
     return ST_OK;
 }
 
+/* What the kernel is given at once. It does not let go of the processor while it finds pages for
+ * what it copies, and a host that has to find them first takes 16 ms for a MB. */
+#define CALL_BYTES ((size_t)64 << 10)
+
 static enum status write_piece(struct disk *disk, int fd, const char *from, size_t n,
                                uint64_t offset, struct err *err)
 {
     while (n > 0) {
-        ssize_t done = injected(disk) ? -1 : pwrite(fd, from, n, (off_t)offset);
+        size_t part = n < CALL_BYTES ? n : CALL_BYTES;
+        ssize_t done = injected(disk) ? -1 : pwrite(fd, from, part, (off_t)offset);
         if (done < 0 && errno == EINTR)
             continue;
         if (done <= 0)

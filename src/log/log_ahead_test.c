@@ -28,7 +28,7 @@ static uint64_t ahead_settled(struct log *log)
 {
     pthread_mutex_lock(&log->mutex);
     while (log->ahead.writing ||
-           (!log->ahead.given_up && log->ahead.bytes + MB <= log->ahead.wanted))
+           (!log->ahead.given_up && log->ahead.bytes + DISK_PIECE_BYTES <= log->ahead.wanted))
         pthread_cond_wait(&log->ahead.changed, &log->mutex);
     uint64_t bytes = log->ahead.bytes;
     pthread_mutex_unlock(&log->mutex);
