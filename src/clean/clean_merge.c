@@ -10,6 +10,7 @@
  * `old.keys.new`, which the next open removes. A full disk is noticed before the first byte. */
 #include "clean/clean_int.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -218,6 +219,10 @@ static enum status stream_flush(struct writer *writer, struct stream *stream)
 {
     enum status status = disk_write_at(writer->merge->disk, writer->old->fd, stream->buf.p,
                                        stream->buf.n, stream->at, &writer->merge->err);
+    /* Hundreds of MB in the end, which its sync would send at once, before everybody else's. */
+    if (status == ST_OK && !disk_push(writer->old->fd))
+        status =
+            err_set(&writer->merge->err, ST_IO, "could not merge message ids: %s", strerror(errno));
     stream->at += stream->buf.n;
     buf_reset(&stream->buf);
     return status;
