@@ -10,7 +10,6 @@
  * `old.keys.new`, which the next open removes. A full disk is noticed before the first byte. */
 #include "clean/clean_int.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -213,16 +212,14 @@ struct writer {
     uint32_t bloom_crc;
 };
 
-#define STREAM_BYTES ((size_t)256 << 10)
+/* Several pieces, so that each write waits for most of itself: the file has hundreds of MB, and its
+ * sync at the end would send them at once, before everybody else's. */
+#define STREAM_BYTES (4 * DISK_PIECE_BYTES)
 
 static enum status stream_flush(struct writer *writer, struct stream *stream)
 {
     enum status status = disk_write_at(writer->merge->disk, writer->old->fd, stream->buf.p,
                                        stream->buf.n, stream->at, &writer->merge->err);
-    /* Hundreds of MB in the end, which its sync would send at once, before everybody else's. */
-    if (status == ST_OK && !disk_push(writer->old->fd))
-        status =
-            err_set(&writer->merge->err, ST_IO, "could not merge message ids: %s", strerror(errno));
     stream->at += stream->buf.n;
     buf_reset(&stream->buf);
     return status;

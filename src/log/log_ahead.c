@@ -14,7 +14,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/arena.h"
@@ -49,19 +48,12 @@ static void ahead_drop(struct log *log)
     ahead_remove(log);
 }
 
-static bool has_room(const struct log *log)
-{
-    struct statvfs disk;
-    return statvfs(log->folder, &disk) == 0 &&
-           (uint64_t)disk.f_bavail * disk.f_frsize >= ROOM_SEGMENTS * log->segment_bytes;
-}
-
 static bool ahead_begin(struct log *log, int *ret_fd)
 {
     char path[LOG_PATH_BYTES];
     struct err ignored;
     ahead_path(log, path, sizeof path);
-    return has_room(log) &&
+    return room_has(log, ROOM_SEGMENTS * log->segment_bytes) &&
            disk_open(log->disk, path, O_RDWR | O_CREAT | O_TRUNC, ret_fd, &ignored) == ST_OK;
 }
 

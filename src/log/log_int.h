@@ -189,6 +189,7 @@ void room_spend(struct log *log); /* give the spare file's space back to the dis
 bool room_cut(struct log *log);   /* remove bytes of a refused group; false: not yet */
 void room_probe(struct log *log); /* is there room again? */
 void room_reserve(struct log *log, uint64_t bytes);
+bool room_has(const struct log *log, uint64_t bytes); /* free on the disk; false: or not known */
 
 /* log_ahead.c: the next segment's file, of zeros. All but open and close are the committer's. */
 void ahead_open(struct log *log);

@@ -43,15 +43,19 @@ static uint64_t spare_bytes(const struct log *log)
     return part > SPARE_BYTES_MAX ? SPARE_BYTES_MAX : part;
 }
 
+bool room_has(const struct log *log, uint64_t bytes)
+{
+    struct statvfs disk;
+    return statvfs(log->folder, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize >= bytes;
+}
+
 /* Is an erase perhaps still using what was given back? Then its room is not taken again. */
 static bool spare_in_use(const struct log *log, int64_t now_us)
 {
-    struct statvfs disk;
     int64_t spent_us = __atomic_load_n(&log->spent_us, __ATOMIC_ACQUIRE);
     if (spent_us == 0 || now_us - spent_us >= ERASE_US)
         return false;
-    return statvfs(log->folder, &disk) != 0 ||
-           (uint64_t)disk.f_bavail * disk.f_frsize < 2 * spare_bytes(log);
+    return !room_has(log, 2 * spare_bytes(log));
 }
 
 static bool spare_make(struct log *log)

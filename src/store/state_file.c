@@ -34,7 +34,7 @@ enum status state_checkpoint(struct state *state, bool truncate, struct err *err
     struct db *db = NULL;
     uint64_t merged = __atomic_load_n(&state->delta.merged, __ATOMIC_ACQUIRE);
     enum status status = db_open(state->path, false, &db, err);
-    db_pace(!truncate);
+    db_pace(true);
     if (status == ST_OK)
         status = db_checkpoint(db, truncate, err);
     db_pace(false);

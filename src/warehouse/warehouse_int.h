@@ -229,9 +229,10 @@ void help_end(struct help *help);
 unsigned readers_enter(struct warehouse *warehouse);
 void readers_leave(struct warehouse *warehouse, unsigned generation);
 /* From now on readers see the new views; returns when those before have left. */
+void readers_wait(struct warehouse *warehouse);
+
 /* What warehouse_stats gives from now on. Under write_lock. */
 void figures_publish(struct warehouse *warehouse);
-void readers_wait(struct warehouse *warehouse);
 
 /* --- warehouse_manifest.c: which files are ours ----------------------------------------------- */
 
