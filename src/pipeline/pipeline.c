@@ -143,46 +143,16 @@ void pipeline_unstall(struct pipeline *pipeline)
     pthread_mutex_unlock(&pipeline->mutex);
 }
 
-/* Commit what the warehouse holds; a full disk is waited out, the journal keeps what comes
- * meanwhile. False when stopping before it was committed: the next start folds it again. */
-static bool commit(struct pipeline *pipeline)
-{
-    struct warehouse *warehouse = pipeline->warehouse;
-    struct err err;
-    bool any = pipeline->folded_end > warehouse_position(warehouse);
-    /* Folding again after a crash, the warehouse is ahead and has been given nothing. */
-    while (pipeline->folded_end > warehouse_position(warehouse) &&
-           warehouse_commit(warehouse, pipeline->folded_end, pipeline->folded_us, &err) != ST_OK) {
-        if (err.status != ST_BUSY)
-            fatal("could not write the warehouse: %s", err.message);
-        pipeline_waiters_refuse(pipeline);
-        if (pipeline_stall(pipeline))
-            return false;
-    }
-    pipeline_unstall(pipeline);
-    if (any)
-        timeline_commit(pipeline->timeline, pipeline->folded_end);
-    HOOK("pipeline_committed");
-    pipeline->rows_since_commit = 0;
-    pipeline->commit_due_us = 0;
-    pthread_mutex_lock(&pipeline->mutex);
-    pipeline->stats.warehouse_position = warehouse_position(warehouse);
-    pthread_mutex_unlock(&pipeline->mutex);
-    return true;
-}
-
-bool pipeline_commit(struct pipeline *pipeline)
-{
-    return pipeline->commit_due_us == 0 || commit(pipeline);
-}
-
-static void commit_if_due(struct pipeline *pipeline, bool at_once)
+/* While a commit is under way the rows go on collecting, up to a bound. */
+static void commit_if_due(struct pipeline *pipeline)
 {
     if (pipeline->commit_due_us == 0)
         return;
-    if (at_once || pipeline->rows_since_commit >= COMMIT_ROWS ||
-        monotonic_us() >= pipeline->commit_due_us || pipeline_waiters_any(pipeline))
-        (void)commit(pipeline); /* stopping: the loop ends */
+    if (pipeline->rows_since_commit < COMMIT_ROWS && monotonic_us() < pipeline->commit_due_us &&
+        !pipeline_waiters_any(pipeline))
+        return;
+    if (pipeline->rows_since_commit >= COMMIT_ROWS_MAX || !pipeline_rows_wait(pipeline))
+        (void)pipeline_rows_seal(pipeline); /* stopping: the loop ends */
 }
 
 bool pipeline_is_stopping(struct pipeline *pipeline)
@@ -193,22 +163,28 @@ bool pipeline_is_stopping(struct pipeline *pipeline)
     return stopping;
 }
 
-/* How long the next fill may wait: until the commit or the flush that is due. */
+/* How long the next fill may wait: until the commit or the note that is due. While one is under way
+ * the writing thread wakes the fold at its end. */
 static int64_t wait_us(struct pipeline *pipeline)
 {
-    int64_t until = pipeline->commit_due_us != 0 && pipeline->commit_due_us < pipeline->note_due_us
-                        ? pipeline->commit_due_us
-                        : pipeline->note_due_us;
-    int64_t left = until - monotonic_us();
-    return left < 0 ? 0 : left;
+    pthread_mutex_lock(&pipeline->mutex);
+    bool commit_waits = pipeline->commit_due_us != 0 && !pipeline->rows_sealed;
+    bool note_waits = pipeline->note_begun == 0;
+    pthread_mutex_unlock(&pipeline->mutex);
+    int64_t now_us = monotonic_us(), until_us = now_us + NOTE_US;
+    if (note_waits && pipeline->note_due_us < until_us)
+        until_us = pipeline->note_due_us;
+    if (commit_waits && pipeline->commit_due_us < until_us)
+        until_us = pipeline->commit_due_us;
+    return until_us < now_us ? 0 : until_us - now_us;
 }
 
-/* Rows of last month are committed before the first of this one is added. */
+/* Rows of last month are sealed before the first of this one is added. */
 static void commit_at_month_end(struct pipeline *pipeline, const struct batch *batch)
 {
     if (pipeline->commit_due_us != 0 &&
         month_of(batch->received_us) != month_of(pipeline->folded_us))
-        (void)commit(pipeline); /* stopping: neither month is committed */
+        (void)pipeline_rows_seal(pipeline); /* stopping: neither month is committed */
 }
 
 /* One half of the cores is enough, or it is not; and who sends is held to this pace. */
@@ -253,13 +229,13 @@ static void *fold_main(void *ctx)
             commit_at_month_end(pipeline, batch);
             batch_run(pipeline, batch);
             pace_choose(pipeline);
-            commit_if_due(pipeline, false);
+            commit_if_due(pipeline);
             pipeline_note_if_due(pipeline);
             pipeline_waiters_serve(pipeline);
             rest_if_asked(pipeline, began_us);
             continue;
         }
-        commit_if_due(pipeline, false);
+        commit_if_due(pipeline);
         pipeline_note_if_due(pipeline);
         pipeline_waiters_serve(pipeline);
         struct err err;
@@ -268,7 +244,7 @@ static void *fold_main(void *ctx)
             ST_OK)
             fatal("could not read the journal: %s", err.message);
     }
-    commit_if_due(pipeline, true);
+    pipeline_write_end(pipeline);
     thread_behind_leave();
     return NULL;
 }
@@ -329,8 +305,10 @@ enum status pipeline_start(struct pipeline *pipeline, struct warehouse *warehous
     pipeline->warehouse = warehouse;
     pipeline->stats.warehouse_position = warehouse_position(warehouse);
     pipeline->started = true;
+    pipeline->noted_end = pipeline->stats.state_position;
     pipeline->note_due_us = monotonic_us() + NOTE_US;
     CHECK(thread_start(&pipeline->fold_thread, "fold", fold_main, pipeline) == 0);
+    CHECK(thread_start(&pipeline->write_thread, "write", pipeline_write_main, pipeline) == 0);
     CHECK(thread_start(&pipeline->merge_thread, "merge", pipeline_merge_main, pipeline) == 0);
     return ST_OK;
 }
@@ -350,6 +328,7 @@ void pipeline_close(struct pipeline *pipeline)
         pthread_mutex_unlock(&pipeline->mutex);
         log_wake(pipeline->options.log);
         pthread_join(pipeline->fold_thread, NULL);
+        pthread_join(pipeline->write_thread, NULL);
         pthread_join(pipeline->merge_thread, NULL);
     }
     pipeline_waiters_end(pipeline);

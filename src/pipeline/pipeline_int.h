@@ -8,10 +8,12 @@
 
 #define BATCH_RECORDS_MAX 8192 /* bounds one batch's memory and a reader's wait for its end */
 #define BATCH_BYTES_MAX ((size_t)4 << 20)
-#define COMMIT_ROWS 10000 /* DESIGN §2: the warehouse commits each 200 ms or 10,000 rows */
+#define COMMIT_ROWS 10000 /* DESIGN §2: the warehouse commits each 200 ms or 10,000 rows … */
+#define COMMIT_ROWS_MAX 20000 /* … and folding waits, so far ahead of a commit under way */
 #define COMMIT_US (200 * US_PER_MS)
 #define NOTE_BYTES (UINT64_C(24) << 20) /* the state is at most 10 s or 24 MB of journal behind */
 #define NOTE_US (10 * US_PER_S)
+#define NOTES_AHEAD 2 /* so many times that, and folding waits for the note under way */
 /* Of notes. A merge rewrites most pages of a file of some hundred MB, however many rows of each it
  * has; and a start only looks where each row is, a fifth of a second for so many bytes. But
  * while a merge runs they are in the process' memory. */
@@ -69,6 +71,7 @@ struct pipeline {
     uint64_t replay_end; /* the journal's end at this start */
     uint64_t rows_since_commit;
     int64_t commit_due_us; /* monotonic; 0 = nothing to commit */
+    uint64_t noted_end;    /* of the last note that was begun */
     int64_t note_due_us;
 
     int64_t way_until_us; /* atomic; monotonic: until then the fold makes way */
@@ -76,10 +79,13 @@ struct pipeline {
     /* Guarded by `mutex`. */
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    pthread_t fold_thread, merge_thread;
+    pthread_t fold_thread, write_thread, merge_thread;
     bool started, stopping;
-    bool closing; /* the last flush: a full disk is not waited out */
-    bool stalled; /* a full disk holds up a commit or a flush */
+    bool stalled;        /* a full disk holds up a commit or a flush */
+    bool rows_sealed;    /* and not committed yet */
+    uint64_t note_begun; /* and not written yet: its position; 0 = none */
+    uint64_t note_asked; /* the flushes that it is good for */
+    bool fold_ended, write_ended;
     /* Calls of pipeline_flush: all; those that the merge sealed last has; the one that ended last.
      * A note has those that came before it began. */
     uint64_t flush_asked, flush_sealed, flush_done;
@@ -100,10 +106,7 @@ void step_identity(struct pipeline *pipeline, struct batch *batch);
 void step_profile(struct pipeline *pipeline, struct batch *batch);
 void step_warehouse(struct pipeline *pipeline, struct batch *batch);
 
-/* pipeline.c: commit the warehouse now, if anything waits for it. False when stopping before it was
- * committed: nothing may then be flushed at a later position. */
-bool pipeline_commit(struct pipeline *pipeline);
-/* The disk is full: whoever waits for a flush learns it; wait a little. True when stopping. */
+/* pipeline.c. The disk is full: whoever waits for a flush learns it; wait a little. True when stopping. */
 bool pipeline_stall(struct pipeline *pipeline);
 void pipeline_unstall(struct pipeline *pipeline);
 bool pipeline_is_stopping(struct pipeline *pipeline);
@@ -114,7 +117,21 @@ bool pipeline_pause(struct pipeline *pipeline, int64_t us);
 MUST_USE enum status pipeline_state_open(struct pipeline *pipeline, struct err *err);
 /* At a batch's end: note the state when it is due, and let it be merged when that is. */
 void pipeline_note_if_due(struct pipeline *pipeline);
+/* After a note was written, good for `asked` flushes: hand what was noted to the merging thread,
+ * when there is enough of it or somebody waits. */
+void pipeline_merge_if_due(struct pipeline *pipeline, uint64_t position, uint64_t asked);
 void *pipeline_merge_main(void *ctx);
+
+/* pipeline_write.c. By the fold: seal the rows that it has, if any, once those before are
+ * committed. False when stopping before that: nothing may then be noted at a later position. */
+bool pipeline_rows_seal(struct pipeline *pipeline);
+/* Would pipeline_rows_seal wait? */
+bool pipeline_rows_wait(struct pipeline *pipeline);
+/* A note was begun; none waits. */
+void pipeline_note_give(struct pipeline *pipeline, uint64_t position, uint64_t asked);
+/* The fold's last call: all rows are committed, or the disk is full. */
+void pipeline_write_end(struct pipeline *pipeline);
+void *pipeline_write_main(void *ctx);
 
 /* pipeline_wait.c: who waits for a position. */
 void pipeline_waiters_serve(struct pipeline *pipeline);

@@ -1,8 +1,8 @@
 /* pipeline_state.c - the state's life: opening, notes, merges behind the loop, snapshots, the
  * journal's retention.
  *
- * A note writes what changed at one position, at a batch's end and after the warehouse has
- * committed it. With the objects travel the position, the deduplication's lengths and the visitors
+ * A note takes down what changed at one position, at a batch's end, and is written after the
+ * warehouse has committed it (pipeline_write.c). With the objects travel the position, the deduplication's lengths and the visitors
  * of erases that are not finished: a restart stands exactly there. Many notes are merged into
  * state.db by a thread of its own while folding goes on. A flush is both, to the end: what was
  * folded before it is in state.db, and its notes are gone.
@@ -219,20 +219,38 @@ static bool snapshot_due(const struct pipeline *pipeline)
     return clock_now_us(pipeline->options.clock) - pipeline->snapshot_us >= SNAPSHOT_US;
 }
 
-/* *ret_asked: the flushes that a note from now on is good for. */
+/* *ret_asked: the flushes that a note from now on is good for. While one is under way there is no
+ * next, unless folding is far ahead of it. */
 static bool note_due(struct pipeline *pipeline, uint64_t *ret_asked)
 {
     pthread_mutex_lock(&pipeline->mutex);
     *ret_asked = pipeline->flush_asked;
     uint64_t note_bytes = at_most(pipeline->options.note_bytes, NOTE_BYTES);
-    bool behind = pipeline->folded_end > pipeline->stats.state_position;
+    bool behind = pipeline->folded_end > pipeline->noted_end;
+    uint64_t bytes = behind ? pipeline->folded_end - pipeline->noted_end : 0;
     bool due = (*ret_asked > pipeline->flush_sealed && !pipeline->merge_running) ||
-               (behind && (pipeline->folded_end - pipeline->stats.state_position >= note_bytes ||
-                           monotonic_us() >= pipeline->note_due_us));
+               (behind && (bytes >= note_bytes || monotonic_us() >= pipeline->note_due_us));
+    if (pipeline->note_begun != 0 && bytes < NOTES_AHEAD * note_bytes)
+        due = false;
     if (!due && !behind)
         pipeline->note_due_us = monotonic_us() + NOTE_US; /* an idle state is not late */
     pthread_mutex_unlock(&pipeline->mutex);
     return due;
+}
+
+/* Until the note under way is written, and what was noted is not too much for the merge. False when
+ * stopping. */
+static bool note_room(struct pipeline *pipeline)
+{
+    pthread_mutex_lock(&pipeline->mutex);
+    while (!pipeline->stopping &&
+           (pipeline->note_begun != 0 ||
+            (pipeline->merge_running && !pipeline->stalled &&
+             state_unmerged_bytes(pipeline->state) >= MERGE_WAIT_BYTES)))
+        pthread_cond_wait(&pipeline->changed, &pipeline->mutex);
+    bool room = !pipeline->stopping;
+    pthread_mutex_unlock(&pipeline->mutex);
+    return room;
 }
 
 static void put_values(struct pipeline *pipeline, uint64_t position, struct str lengths)
@@ -247,7 +265,7 @@ static void put_values(struct pipeline *pipeline, uint64_t position, struct str 
     state_unlock(pipeline->state);
 }
 
-static enum status note(struct pipeline *pipeline, uint64_t position, struct err *err)
+static enum status note_begin(struct pipeline *pipeline, uint64_t position, struct err *err)
 {
     struct buf lengths;
     buf_init(&lengths, VALUE_BYTES_MAX);
@@ -257,16 +275,36 @@ static enum status note(struct pipeline *pipeline, uint64_t position, struct err
     HOOK("pipeline_flush");
     if (status == ST_OK) {
         put_values(pipeline, position, buf_view(&lengths));
-        status = state_note(pipeline->state, err);
-        if (status != ST_OK && status != ST_BUSY)
-            fatal("could not write the state: %s", err->message);
+        state_note_begin(pipeline->state);
+        HOOK("pipeline_note_begun");
     }
     buf_done(&lengths);
     return status;
 }
 
-/* Hand what was noted to the merging thread, when there is enough of it or somebody waits. */
-static void merge_if_due(struct pipeline *pipeline, uint64_t position, uint64_t asked)
+void pipeline_note_if_due(struct pipeline *pipeline)
+{
+    struct err err;
+    uint64_t asked;
+    if (!note_due(pipeline, &asked) || !note_room(pipeline))
+        return;
+    /* The seeded bug writes the position of rows that are not committed yet. */
+    if (!pipeline->options.bug_cursor_before_effect && !pipeline_rows_seal(pipeline))
+        return;
+    uint64_t position = pipeline->folded_end > 0 ? pipeline->folded_end : pipeline->noted_end;
+    if (note_begin(pipeline, position, &err) != ST_OK) {
+        (void)pipeline_stall(pipeline); /* the loop asks again, or ends */
+        pipeline->note_due_us = monotonic_us() + RETRY_US;
+        return;
+    }
+    pipeline->noted_end = position;
+    pipeline->note_due_us = monotonic_us() + NOTE_US;
+    pipeline_note_give(pipeline, position, asked);
+}
+
+/* --- merges ----------------------------------------------------------------------------------- */
+
+void pipeline_merge_if_due(struct pipeline *pipeline, uint64_t position, uint64_t asked)
 {
     uint64_t bytes = state_unmerged_bytes(pipeline->state);
     bool crowded = state_is_crowded(pipeline->state);
@@ -282,37 +320,8 @@ static void merge_if_due(struct pipeline *pipeline, uint64_t position, uint64_t 
         pipeline->flush_sealed = asked;
         pthread_cond_broadcast(&pipeline->changed);
     }
-    while (bytes >= MERGE_WAIT_BYTES && pipeline->merge_running && !pipeline->stopping &&
-           !pipeline->stalled)
-        pthread_cond_wait(&pipeline->changed, &pipeline->mutex);
     pthread_mutex_unlock(&pipeline->mutex);
 }
-
-void pipeline_note_if_due(struct pipeline *pipeline)
-{
-    struct err err;
-    uint64_t asked;
-    if (!note_due(pipeline, &asked))
-        return;
-    /* The seeded bug writes the position of rows that are not committed yet. */
-    if (!pipeline->options.bug_cursor_before_effect && !pipeline_commit(pipeline))
-        return;
-    uint64_t position =
-        pipeline->folded_end > 0 ? pipeline->folded_end : pipeline->stats.state_position;
-    if (note(pipeline, position, &err) != ST_OK) {
-        (void)pipeline_stall(pipeline); /* the loop asks again, or ends */
-        pipeline->note_due_us = monotonic_us() + RETRY_US;
-        return;
-    }
-    pipeline_unstall(pipeline);
-    pthread_mutex_lock(&pipeline->mutex);
-    pipeline->stats.state_position = position;
-    pipeline->note_due_us = monotonic_us() + NOTE_US;
-    pthread_mutex_unlock(&pipeline->mutex);
-    merge_if_due(pipeline, position, asked);
-}
-
-/* --- merges ----------------------------------------------------------------------------------- */
 
 /* Waits out a full disk. False when stopping before it was written: the delta has it. */
 static bool merge_write(struct pipeline *pipeline)

@@ -3,11 +3,11 @@
  * A table holds objects under a key; the owner module brings four functions. The hot part lives in
  * memory, bounded; a miss reads the file, behind a filter that answers "never seen" without
  * touching it. ONE thread, the pipeline's, changes objects, under the state lock. From time to time
- * it NOTES what changed, at one journal position, in a file beside state.db (the delta); more
- * seldom a thread of its own MERGES what was noted into the tables, while folding goes on (ADR
- * 0013).
+ * it NOTES what changed, at one journal position, for a file beside state.db (the delta), which
+ * another thread writes; more seldom a third MERGES what was noted into the tables, while folding
+ * goes on (ADR 0013).
  *
- * All calls but state_note, _seal, _merge, _checkpoint, _snapshot and the scans need the state lock
+ * All calls but state_note…, _seal, _merge, _checkpoint, _snapshot and the scans need the state lock
  * (state_lock), whose long holder gives way: readers wait for one slice. state_table is for the
  * start, before threads. Depends on: base, store/store.h. Called by: clean (no), identity, profile,
  * pipeline. */
@@ -104,16 +104,21 @@ void state_set_value(struct state *state, const char *name, struct str value);
 /* Appended to `buf`; false if never set. */
 bool state_value(struct state *state, const char *name, struct buf *buf);
 
-/* Write what was changed since the last note, with the values, at the journal position that they
- * name: on the disk when it returns, and where the next open stands. Call without the lock, from
- * the one thread that changes objects. ST_BUSY on a full disk: call it again later, nothing was
- * noted. */
+/* Take down what was changed since the last note, with the values, at the journal position that
+ * they name. Call without the lock, from the one thread that changes objects, and not before the
+ * last one is written. */
+void state_note_begin(struct state *state);
+/* Write what was taken down: on the disk when it returns, and where the next open stands. From one
+ * thread, beside the changing one. ST_OK when there is nothing. ST_BUSY on a full disk: call it
+ * again later, nothing was noted. */
+MUST_USE enum status state_note_write(struct state *state, struct err *err);
+/* Both, for who has one thread; after ST_BUSY it writes what that call took down. */
 MUST_USE enum status state_note(struct state *state, struct err *err);
 /* Bytes that were noted since the last seal: what a start would read beside the file. */
 uint64_t state_unmerged_bytes(struct state *state);
 /* True when the memory is full of what only a merge lets go. */
 bool state_is_crowded(struct state *state);
-/* A merge goes up to here. Right after a note, by the same thread. */
+/* A merge goes up to here. Right after a note was written, by the same thread. */
 void state_seal(struct state *state);
 /* Bring what is sealed into the file, in ONE transaction. Call without the lock, from one thread.
  * ST_BUSY on a full disk: call it again later, nothing was committed. */

@@ -9,8 +9,10 @@
  * what another history left, ends the reading of its file, and the journal has the events. A
  * file is removed when the tables have all of it on the disk. docs/format/state.md draws the bytes.
  *
- * Notes are made by the one thread that changes objects. So nothing changes while it encodes, and
- * the lock is only held to keep others from loading and evicting beside it. */
+ * Notes are begun by the one thread that changes objects. So nothing changes while it encodes, and
+ * the lock is only held to keep others from loading and evicting beside it. From then on an object
+ * is what the chunk says, which another thread writes: as long as that has not succeeded, no merge
+ * goes so far, and nothing of it can be evicted. */
 #include "store/state_int.h"
 
 #include <dirent.h>
@@ -25,7 +27,7 @@
 #define MAGIC 0x31445a48u /* "HZD1" */
 #define HEADER_BYTES 32   /* magic, checksum, history, number, bytes of the body */
 #define FILE_BYTES_MAX ((size_t)1 << 32)
-#define KEEP_BYTES ((size_t)16 << 20) /* memory that the next note may use again */
+#define KEEP_BYTES ((size_t)32 << 20) /* memory that the next note may use again */
 #define VARINT_BYTES_MAX 10
 #define LENGTH_BYTES 2 /* of most objects' length */
 #define AHEAD 16       /* objects that are fetched before their turn */
@@ -237,7 +239,7 @@ static void encode_prefetch(const struct state_table *table, size_t i)
 }
 
 /* A section's length stands before it, so that a reader of other tables may skip it. */
-static void encode_table(struct state_table *table, struct buf *chunk)
+static void encode_table(struct state_table *table, uint64_t number, struct buf *chunk)
 {
     struct state *state = table->state;
     buf_blob(chunk, str_of(table->def->name));
@@ -246,10 +248,15 @@ static void encode_table(struct state_table *table, struct buf *chunk)
     buf_u64(chunk, 0);
     for (size_t i = 0; i < table->changed.count; i++) {
         encode_prefetch(table, i);
-        encode_row(table, table->changed.entries[i], chunk);
+        struct state_entry *entry = table->changed.entries[i];
+        encode_row(table, entry, chunk);
+        entry->flags &= (uint8_t)~FLAG_CHANGED;
+        entry->chunk = (uint32_t)number;
+        state->bytes += entry_cost(entry);
         if (i % SLICE == SLICE - 1)
             state_breathe(state);
     }
+    table->changed.count = 0;
     CHECK(!chunk->overflow);
     uint64_t bytes = chunk->n - at - sizeof bytes;
     memcpy(chunk->p + at, &bytes, sizeof bytes);
@@ -294,18 +301,27 @@ static void encode_chunk(struct state *state, uint64_t number)
     encode_values(state, chunk);
     buf_varint(chunk, (uint64_t)state->tables_count);
     for (int i = 0; i < state->tables_count; i++)
-        encode_table(&state->tables[i], chunk);
+        encode_table(&state->tables[i], number, chunk);
     state_unlock(state);
-    encode_header(state, number, chunk);
 }
 
 /* --- a note ----------------------------------------------------------------------------------- */
+
+void state_note_begin(struct state *state)
+{
+    struct state_delta *delta = &state->delta;
+    CHECK(!__atomic_load_n(&delta->chunk_waits, __ATOMIC_ACQUIRE));
+    CHECK(delta->noted < UINT32_MAX);
+    encode_chunk(state, delta->noted + 1);
+    __atomic_store_n(&delta->chunk_waits, true, __ATOMIC_RELEASE);
+}
 
 static enum status chunk_write(struct state *state, uint64_t number, struct err *err)
 {
     struct state_delta *delta = &state->delta;
     const struct buf *chunk = &delta->chunk;
     size_t half = chunk->n / 2;
+    encode_header(state, number, &delta->chunk);
     enum status status = delta_open(state, number, err);
     if (status == ST_OK)
         status = disk_write_at(delta->disk, delta->fd, chunk->p, half, delta->end, err);
@@ -324,28 +340,15 @@ static enum status chunk_write(struct state *state, uint64_t number, struct err 
     return ST_OK;
 }
 
-/* The objects are what the file says. */
-static void settle_table(struct state_table *table, uint32_t number)
+enum status state_note_write(struct state *state, struct err *err)
 {
-    struct state *state = table->state;
-    for (size_t i = 0; i < table->changed.count; i++) {
-        struct state_entry *entry = table->changed.entries[i];
-        entry->flags &= (uint8_t)~FLAG_CHANGED;
-        entry->chunk = number;
-        state->bytes += entry_cost(entry);
-        if (i % SLICE == SLICE - 1)
-            state_breathe(state);
-    }
-    table->changed.count = 0;
-}
-
-static void settle(struct state *state, uint64_t number)
-{
-    state_lock(state);
-    for (int i = 0; i < state->tables_count; i++)
-        settle_table(&state->tables[i], (uint32_t)number);
-    state_unlock(state);
     struct state_delta *delta = &state->delta;
+    if (!__atomic_load_n(&delta->chunk_waits, __ATOMIC_ACQUIRE))
+        return ST_OK;
+    uint64_t number = delta->noted + 1;
+    enum status status = chunk_write(state, number, err);
+    if (status != ST_OK)
+        return status;
     pthread_mutex_lock(&delta->mutex);
     delta->noted = number;
     delta->unmerged_bytes += delta->chunk.n;
@@ -353,23 +356,15 @@ static void settle(struct state *state, uint64_t number)
     pthread_mutex_unlock(&delta->mutex);
     if (delta->chunk.capacity > KEEP_BYTES)
         buf_done(&delta->chunk);
+    __atomic_store_n(&delta->chunk_waits, false, __ATOMIC_RELEASE);
+    return ST_OK;
 }
 
 enum status state_note(struct state *state, struct err *err)
 {
-    uint64_t number = state->delta.noted + 1;
-    CHECK(number <= UINT32_MAX);
-    encode_chunk(state, number);
-    enum status status = chunk_write(state, number, err);
-    if (status != ST_OK) { /* the objects are still marked as changed */
-        state_lock(state);
-        for (size_t i = 0; i < state->values_count; i++)
-            state->values[i].changed = true;
-        state_unlock(state);
-        return status;
-    }
-    settle(state, number);
-    return ST_OK;
+    if (!__atomic_load_n(&state->delta.chunk_waits, __ATOMIC_ACQUIRE))
+        state_note_begin(state);
+    return state_note_write(state, err);
 }
 
 uint64_t state_unmerged_bytes(struct state *state)

@@ -74,15 +74,18 @@ struct state_delta {
     struct disk *disk, own_disk;
     char folder[STATE_PATH_MAX];
     uint64_t history;
-    /* The noting thread's. */
+    /* The changing thread's until state_note_begin has made a chunk, then the writing one's until
+     * it is on the disk. */
+    struct buf chunk;
+    bool chunk_waits; /* atomic: it is the writing thread's */
+    /* The writing thread's. */
     int fd; /* of the last file, or -1 */
     uint64_t end;
     bool folder_dirty;
-    struct buf chunk;
-    uint64_t noted; /* the last chunk */
+    uint64_t noted; /* the last chunk on the disk; the changing thread's while none waits */
     /* Atomic; the merging thread writes it, under the state's lock. */
     uint64_t merged;
-    /* Under the mutex, between the noting thread and the merging one. */
+    /* Under the mutex, between the writing thread and the merging one. */
     pthread_mutex_t mutex;
     struct delta_file *files;
     size_t files_count;

@@ -224,6 +224,7 @@ void timeline_close(struct timeline *timeline)
     timeline_feed_free(timeline->filling);
     timeline_feed_free(timeline->queue);
     timeline_feed_free(timeline->spare);
+    timeline_feed_free(timeline->sealed);
     free(timeline->memo);
     free(timeline->code_events);
     free(timeline->days);

@@ -10,7 +10,7 @@
  * Readers open a VIEW (timeline_view.h): everything up to one journal position, and pass over its
  * people (timeline_scan.h). Above `memory_bytes` the newest events by event time are kept.
  *
- * Threads: the feed (add, set_person, commit) is one thread's; all else is any thread's.
+ * Threads: the feed (add, set_person, seal) is one thread's; all else is any thread's.
  * Depends on: base, warehouse, event. Called by: pipeline, analytics, api. */
 #ifndef TIMELINE_TIMELINE_H
 #define TIMELINE_TIMELINE_H
@@ -55,7 +55,13 @@ struct timeline_event {
 void timeline_add_event(struct timeline *timeline, const struct timeline_event *event);
 /* From here on the visitor belongs to this person. In the order of the events. */
 void timeline_set_person(struct timeline *timeline, uint64_t visitor, uint64_t person);
-/* All before `position` was added: it may be seen. Never waits for a reader or the rebuild. */
+/* All before `position` was added. It is for the next timeline_commit_sealed, which must have come
+ * before this is called again. */
+void timeline_seal(struct timeline *timeline, uint64_t position);
+/* By any one thread: what was sealed is in the warehouse, it may be seen. Nothing sealed: nothing.
+ * Never waits for a reader or the rebuild. */
+void timeline_commit_sealed(struct timeline *timeline);
+/* Both. */
 void timeline_commit(struct timeline *timeline, uint64_t position);
 
 /* Any thread but the feed's: drop these visitors for good, whatever is fed for them later. Returns

@@ -1,8 +1,9 @@
 /* timeline_feed.c - from the pipeline's thread to a delta that readers see.
  *
- * The feed's thread turns texts into codes and appends a row of 48 bytes; a commit hands the rows
- * over by a pointer. Everything that costs cache misses (who is this visitor?) or time (sorting) is
- * the keeper's. So the road pays some ten nanoseconds per event and waits for nobody.
+ * The feed's thread turns texts into codes and appends a row of 48 bytes; it seals the rows, and
+ * whoever has committed them to the warehouse hands them over, by a pointer. Everything that costs
+ * cache misses (who is this visitor?) or time (sorting) is the keeper's. So the road pays some ten
+ * nanoseconds per event and waits for nobody.
  *
  * The queue is bounded. When the keeper is so far behind that it is full, what is fed is thrown
  * away until the next commit: everything before that commit's position is in the warehouse, so a
@@ -81,36 +82,64 @@ void timeline_set_person(struct timeline *timeline, uint64_t visitor, uint64_t p
     row->kind = FEED_PERSON;
 }
 
-void timeline_commit(struct timeline *timeline, uint64_t position)
+void timeline_seal(struct timeline *timeline, uint64_t position)
 {
     if (timeline == NULL)
         return;
     struct feed *feed = timeline->filling;
     feed->position = position;
-    feed->commit_us = monotonic_us();
-    size_t bytes = feed->capacity * sizeof *feed->rows;
     pthread_mutex_lock(&timeline->mutex);
-    if (timeline->queue_bytes + bytes > queue_bytes_max(timeline)) {
-        timeline->lost = true; /* the keeper empties the queue and begins at this position */
-        timeline->rebuild_cut = position;
-        feed->count = 0;
-    } else if (timeline->failed) {
-        /* Nobody takes what is fed until the rebuild is tried again. */
-        timeline->lost = monotonic_us() - timeline->failed_us > RETRY_US;
-        timeline->failed = !timeline->lost;
-        timeline->rebuild_cut = position;
-        feed->count = 0;
-    } else {
-        timeline->queue_bytes += bytes;
-        *timeline->queue_end = feed;
-        timeline->queue_end = &feed->next;
-        timeline->filling = timeline->spare;
-        timeline->spare = NULL;
-    }
-    pthread_cond_signal(&timeline->changed);
+    CHECK(timeline->sealed == NULL);
+    timeline->sealed = feed;
+    timeline->filling = timeline->spare;
+    timeline->spare = NULL;
     pthread_mutex_unlock(&timeline->mutex);
     if (timeline->filling == NULL)
         timeline->filling = timeline_feed_new();
+}
+
+/* Under the mutex. False when nobody will take it. */
+static bool feed_queue(struct timeline *timeline, struct feed *feed)
+{
+    size_t bytes = feed->capacity * sizeof *feed->rows;
+    if (timeline->queue_bytes + bytes > queue_bytes_max(timeline)) {
+        timeline->lost = true; /* the keeper empties the queue and begins at this position */
+        timeline->rebuild_cut = feed->position;
+        return false;
+    }
+    if (timeline->failed) { /* until the rebuild is tried again */
+        timeline->lost = monotonic_us() - timeline->failed_us > RETRY_US;
+        timeline->failed = !timeline->lost;
+        timeline->rebuild_cut = feed->position;
+        return false;
+    }
+    timeline->queue_bytes += bytes;
+    *timeline->queue_end = feed;
+    timeline->queue_end = &feed->next;
+    return true;
+}
+
+void timeline_commit_sealed(struct timeline *timeline)
+{
+    if (timeline == NULL)
+        return;
+    pthread_mutex_lock(&timeline->mutex);
+    struct feed *feed = timeline->sealed;
+    timeline->sealed = NULL;
+    if (feed != NULL) {
+        feed->commit_us = monotonic_us();
+        if (feed_queue(timeline, feed))
+            feed = NULL;
+    }
+    pthread_cond_signal(&timeline->changed);
+    pthread_mutex_unlock(&timeline->mutex);
+    timeline_feed_free(feed);
+}
+
+void timeline_commit(struct timeline *timeline, uint64_t position)
+{
+    timeline_seal(timeline, position);
+    timeline_commit_sealed(timeline);
 }
 
 /* --- the keeper's half ------------------------------------------------------------------------ */

@@ -131,6 +131,7 @@ struct timeline {
     pthread_t keeper;
     bool stopping, ready;
     struct feed *queue, **queue_end, *spare;
+    struct feed *sealed; /* until the warehouse has its rows */
     size_t queue_bytes;
     bool lost;   /* the queue was full: rebuild from rebuild_cut on */
     bool failed; /* the rebuild: nothing is taken until it is tried again */

@@ -111,7 +111,7 @@ enum status warehouse_open(const struct warehouse_options *options,
     pthread_mutex_init(&warehouse->erased.mutex, NULL);
     pthread_mutex_init(&warehouse->readers.mutex, NULL);
     pthread_cond_init(&warehouse->readers.left, NULL);
-    tables_init(warehouse);
+    rows_init(warehouse);
     slots_init(warehouse);
     enum status status = open_all(warehouse, options, err);
     if (status != ST_OK) {
@@ -127,7 +127,7 @@ void warehouse_close(struct warehouse *warehouse)
     if (warehouse == NULL)
         return;
     slots_done(warehouse);
-    tables_done(warehouse);
+    rows_done(warehouse);
     help_stop(&warehouse->help);
     duckdb_disconnect(&warehouse->writer);
     duckdb_close(&warehouse->database);

@@ -7,8 +7,9 @@
  * Views: `events` (people resolved through overrides), `people` and `records`; user SQL sees
  * nothing else.
  *
- * Written by one thread (the pipeline); queries from any thread. Everything here can be rebuilt
- * from the journal while the journal has it. Depends on: base. Called by: pipeline, api. */
+ * Rows are added by one thread (the fold) and committed by one (the same, or another beside it);
+ * queries from any thread. Everything here can be rebuilt from the journal while the journal has
+ * it. Depends on: base. Called by: pipeline, api. */
 #ifndef WAREHOUSE_WAREHOUSE_H
 #define WAREHOUSE_WAREHOUSE_H
 
@@ -82,8 +83,15 @@ void warehouse_add_trait(struct warehouse *warehouse, uint64_t visitor, struct s
 void warehouse_add_visitor(struct warehouse *warehouse, uint64_t visitor, uint64_t person,
                            struct str type, struct str value, uint64_t position);
 
-/* Commit all that was added, together with `position`. ST_BUSY on a full disk: what was added is
- * kept for a retry. */
+/* By the adding thread: all that was added so far, and `position`, are for the next
+ * warehouse_commit_sealed; what is added from here on is for the one after. Not while that has not
+ * succeeded yet. */
+void warehouse_seal(struct warehouse *warehouse, uint64_t position, int64_t received_us);
+/* By one thread, beside the adding one: commit what was sealed, all together. ST_OK when there is
+ * nothing. ST_BUSY on a full disk: it is kept for a retry. */
+MUST_USE enum status warehouse_commit_sealed(struct warehouse *warehouse, struct err *err);
+/* Both, for who adds and commits on one thread. After ST_BUSY: call it again, it commits what the
+ * first call sealed. */
 MUST_USE enum status warehouse_commit(struct warehouse *warehouse, uint64_t position,
                                       int64_t received_us, struct err *err);
 

@@ -34,25 +34,39 @@ static const struct {
     [TABLE_OVERRIDE] = {"person_override", "uuu"},
 };
 
-void tables_init(struct warehouse *warehouse)
+static struct rows *rows_new(void)
 {
+    struct rows *rows = mem_zero(sizeof *rows);
     for (size_t i = 0; i < TABLES_COUNT; i++)
-        warehouse->tables[i] =
-            (struct table){.name = layouts[i].name,
-                           .columns = layouts[i].columns,
-                           .columns_count = (unsigned)strlen(layouts[i].columns)};
+        rows->tables[i] = (struct table){.name = layouts[i].name,
+                                         .columns = layouts[i].columns,
+                                         .columns_count = (unsigned)strlen(layouts[i].columns)};
+    return rows;
 }
 
-void tables_done(struct warehouse *warehouse)
+static void rows_free(struct rows *rows)
 {
     for (size_t i = 0; i < TABLES_COUNT; i++) {
-        struct table *table = &warehouse->tables[i];
+        struct table *table = &rows->tables[i];
         for (size_t j = 0; j < table->chunks_count; j++)
             duckdb_destroy_data_chunk(&table->chunks[j]);
         free(table->chunks);
         arena_done(&table->texts);
     }
-    free(warehouse->overrides);
+    free(rows->overrides);
+    free(rows);
+}
+
+void rows_init(struct warehouse *warehouse)
+{
+    warehouse->filling = rows_new();
+    warehouse->spare = rows_new();
+}
+
+void rows_done(struct warehouse *warehouse)
+{
+    rows_free(warehouse->filling);
+    rows_free(warehouse->spare);
 }
 
 static duckdb_data_chunk chunk_new(const struct table *table)
@@ -158,12 +172,12 @@ static void put_time_or_null(struct table *table, int64_t time_us)
 
 static bool is_new(const struct warehouse *warehouse, uint64_t position)
 {
-    return position >= warehouse->position;
+    return position >= warehouse_position(warehouse);
 }
 
 void warehouse_add_event(struct warehouse *warehouse, const struct warehouse_event *event)
 {
-    struct table *table = &warehouse->tables[TABLE_EVENT];
+    struct table *table = &warehouse->filling->tables[TABLE_EVENT];
     if (!is_new(warehouse, event->position))
         return;
     row_begin(table);
@@ -193,7 +207,7 @@ void warehouse_add_event(struct warehouse *warehouse, const struct warehouse_eve
 
 void warehouse_add_record(struct warehouse *warehouse, const struct warehouse_record *record)
 {
-    struct table *table = &warehouse->tables[TABLE_RECORD];
+    struct table *table = &warehouse->filling->tables[TABLE_RECORD];
     if (!is_new(warehouse, record->position))
         return;
     row_begin(table);
@@ -209,7 +223,7 @@ void warehouse_add_record(struct warehouse *warehouse, const struct warehouse_re
 void warehouse_add_visitor(struct warehouse *warehouse, uint64_t visitor, uint64_t person,
                            struct str type, struct str value, uint64_t position)
 {
-    struct table *table = &warehouse->tables[TABLE_VISITOR];
+    struct table *table = &warehouse->filling->tables[TABLE_VISITOR];
     if (!is_new(warehouse, position))
         return;
     row_begin(table);
@@ -224,7 +238,7 @@ void warehouse_add_visitor(struct warehouse *warehouse, uint64_t visitor, uint64
 void warehouse_add_trait(struct warehouse *warehouse, uint64_t visitor, struct str name,
                          struct str value, int64_t time_us, uint64_t position)
 {
-    struct table *table = &warehouse->tables[TABLE_TRAIT];
+    struct table *table = &warehouse->filling->tables[TABLE_TRAIT];
     if (!is_new(warehouse, position))
         return;
     row_begin(table);
@@ -239,16 +253,17 @@ void warehouse_add_trait(struct warehouse *warehouse, uint64_t visitor, struct s
 void warehouse_add_override(struct warehouse *warehouse, uint64_t visitor, uint64_t person,
                             uint64_t position)
 {
+    struct rows *rows = warehouse->filling;
     if (!is_new(warehouse, position))
         return;
-    if (warehouse->overrides_count == warehouse->overrides_capacity) {
-        warehouse->overrides_capacity =
-            warehouse->overrides_capacity == 0 ? 256 : warehouse->overrides_capacity * 2;
-        warehouse->overrides = mem_grow(warehouse->overrides, warehouse->overrides_capacity *
-                                                                  sizeof *warehouse->overrides);
+    if (rows->overrides_count == rows->overrides_capacity) {
+        rows->overrides_capacity =
+            rows->overrides_capacity == 0 ? 256 : rows->overrides_capacity * 2;
+        rows->overrides =
+            mem_grow(rows->overrides, rows->overrides_capacity * sizeof *rows->overrides);
     }
-    size_t order = warehouse->overrides_count++;
-    warehouse->overrides[order] = (struct override_row){visitor, person, position, order};
+    size_t order = rows->overrides_count++;
+    rows->overrides[order] = (struct override_row){visitor, person, position, order};
 }
 
 static void table_reset(struct table *table)
@@ -272,11 +287,11 @@ static int override_order(const void *left, const void *right)
 
 /* One row per visitor, the last one added: so two changes at one position cannot tie in the file.
  */
-static void overrides_fill(struct warehouse *warehouse)
+static void overrides_fill(struct rows *sealed)
 {
-    struct table *table = &warehouse->tables[TABLE_OVERRIDE];
-    struct override_row *rows = warehouse->overrides;
-    size_t count = warehouse->overrides_count;
+    struct table *table = &sealed->tables[TABLE_OVERRIDE];
+    struct override_row *rows = sealed->overrides;
+    size_t count = sealed->overrides_count;
     table_reset(table);
     if (count > 0)
         qsort(rows, count, sizeof *rows, override_order);
@@ -318,10 +333,10 @@ static enum status table_append(struct warehouse *warehouse, const struct file *
     return status;
 }
 
-static enum status compact(struct warehouse *warehouse, const struct file *file, uint64_t *tail,
-                           struct err *err)
+static enum status compact(struct warehouse *warehouse, const struct file *file,
+                           const struct rows *rows, uint64_t *tail, struct err *err)
 {
-    *tail += table_rows(&warehouse->tables[TABLE_OVERRIDE]);
+    *tail += table_rows(&rows->tables[TABLE_OVERRIDE]);
     if (*tail <= WAREHOUSE_OVERRIDES_TAIL)
         return ST_OK;
     *tail = 0;
@@ -361,19 +376,18 @@ static void log_keep(struct warehouse *warehouse, struct file *file)
 }
 
 /* One transaction. Whatever fails, it is rolled back and the rows stay for the next attempt. */
-static enum status rows_commit(struct warehouse *warehouse, uint64_t position, int64_t received_us,
-                               struct err *err)
+static enum status rows_commit(struct warehouse *warehouse, struct rows *rows, struct err *err)
 {
     struct file *file = &warehouse->files[warehouse->files_count - 1];
     uint64_t tail = warehouse->overrides_tail;
-    overrides_fill(warehouse);
+    overrides_fill(rows);
     enum status status = engine_run(warehouse->writer, "BEGIN", NULL, 0, err);
     for (size_t i = 0; i < TABLES_COUNT && status == ST_OK; i++)
-        status = table_append(warehouse, file, &warehouse->tables[i], err);
+        status = table_append(warehouse, file, &rows->tables[i], err);
     if (status == ST_OK)
-        status = compact(warehouse, file, &tail, err);
+        status = compact(warehouse, file, rows, &tail, err);
     if (status == ST_OK)
-        status = meta_append(warehouse, file, position, received_us, err);
+        status = meta_append(warehouse, file, rows->position, rows->received_us, err);
     HOOK("warehouse_commit_before");
     if (status == ST_OK)
         status = engine_run(warehouse->writer, "COMMIT", NULL, 0, err);
@@ -495,13 +509,12 @@ static bool has_room(const struct warehouse *warehouse)
            (uint64_t)disk.f_bavail * disk.f_frsize >= ROOM_BYTES;
 }
 
-static enum status commit_locked(struct warehouse *warehouse, uint64_t position,
-                                 int64_t received_us, struct err *err)
+static enum status commit_locked(struct warehouse *warehouse, struct rows *rows, struct err *err)
 {
     char month[8];
-    month_of(received_us, month);
+    month_of(rows->received_us, month);
     enum status status = warehouse->broken ? repair(warehouse, err) : ST_OK;
-    if (status != ST_OK || position <= warehouse->position)
+    if (status != ST_OK || rows->position <= warehouse->position)
         return status;
     if (!has_room(warehouse))
         return err_set(err, ST_BUSY, "could not write the warehouse: the disk is full");
@@ -509,35 +522,58 @@ static enum status commit_locked(struct warehouse *warehouse, uint64_t position,
     if (count == 0 || strcmp(warehouse->files[count - 1].month, month) < 0)
         status = roll_over(warehouse, month, err);
     if (status == ST_OK)
-        status = rows_commit(warehouse, position, received_us, err);
+        status = rows_commit(warehouse, rows, err);
     struct err ignored; /* what failed first says it better */
     /* At once, because until then nobody can read a file that the engine has given up. */
     if (warehouse->broken && repair(warehouse, &ignored) == ST_OK &&
-        position <= warehouse->position)
+        rows->position <= warehouse->position)
         return ST_OK; /* only the checkpoint behind the commit had failed */
     if (status == ST_OK)
-        __atomic_store_n(&warehouse->position, position, __ATOMIC_RELEASE);
+        __atomic_store_n(&warehouse->position, rows->position, __ATOMIC_RELEASE);
+    return status;
+}
+
+void warehouse_seal(struct warehouse *warehouse, uint64_t position, int64_t received_us)
+{
+    struct rows *rows = warehouse->filling;
+    CHECK(__atomic_load_n(&warehouse->sealed, __ATOMIC_ACQUIRE) == NULL);
+    rows->position = position;
+    rows->received_us = received_us;
+    warehouse->filling = warehouse->spare;
+    warehouse->spare = rows;
+    __atomic_store_n(&warehouse->sealed, rows, __ATOMIC_RELEASE);
+}
+
+enum status warehouse_commit_sealed(struct warehouse *warehouse, struct err *err)
+{
+    struct err reason = {0};
+    struct rows *rows = __atomic_load_n(&warehouse->sealed, __ATOMIC_ACQUIRE);
+    if (rows == NULL)
+        return ST_OK;
+    int64_t start_us = monotonic_us();
+    pthread_mutex_lock(&warehouse->write_lock);
+    enum status status = commit_locked(warehouse, rows, &reason);
+    if (status == ST_OK) {
+        warehouse->events += table_rows(&rows->tables[TABLE_EVENT]);
+        warehouse->commits++;
+        warehouse->commit_last_us = monotonic_us() - start_us;
+        for (size_t i = 0; i < TABLES_COUNT; i++)
+            table_reset(&rows->tables[i]);
+        rows->overrides_count = 0;
+        figures_publish(warehouse);
+    }
+    pthread_mutex_unlock(&warehouse->write_lock);
+    if (status == ST_OK)
+        __atomic_store_n(&warehouse->sealed, NULL, __ATOMIC_RELEASE);
+    else if (err != NULL)
+        *err = reason;
     return status;
 }
 
 enum status warehouse_commit(struct warehouse *warehouse, uint64_t position, int64_t received_us,
                              struct err *err)
 {
-    struct err reason = {0};
-    int64_t start_us = monotonic_us();
-    pthread_mutex_lock(&warehouse->write_lock);
-    enum status status = commit_locked(warehouse, position, received_us, &reason);
-    if (status == ST_OK) {
-        warehouse->events += table_rows(&warehouse->tables[TABLE_EVENT]);
-        warehouse->commits++;
-        warehouse->commit_last_us = monotonic_us() - start_us;
-        for (size_t i = 0; i < TABLES_COUNT; i++)
-            table_reset(&warehouse->tables[i]);
-        warehouse->overrides_count = 0;
-        figures_publish(warehouse);
-    }
-    pthread_mutex_unlock(&warehouse->write_lock);
-    if (status != ST_OK && err != NULL)
-        *err = reason;
-    return status;
+    if (__atomic_load_n(&warehouse->sealed, __ATOMIC_ACQUIRE) == NULL)
+        warehouse_seal(warehouse, position, received_us);
+    return warehouse_commit_sealed(warehouse, err);
 }

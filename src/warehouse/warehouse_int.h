@@ -76,6 +76,15 @@ struct override_row {
     size_t order; /* of adding */
 };
 
+/* What one commit takes. There are two: while one is committed, the other is filled. */
+struct rows {
+    struct table tables[TABLES_COUNT];
+    struct override_row *overrides;
+    size_t overrides_count, overrides_capacity;
+    uint64_t position; /* of the commit; set when it is sealed */
+    int64_t received_us;
+};
+
 /* Lets a rewrite wait for exactly those readers that may still use the old file: they are counted
  * by generation, and the rewrite starts a new one after it has changed the views. */
 struct readers {
@@ -142,10 +151,10 @@ struct warehouse {
     pthread_mutex_t figures_lock;
     struct warehouse_stats figures;
 
-    uint64_t position; /* written by the pipeline's thread, read atomically by all */
-    struct table tables[TABLES_COUNT];
-    struct override_row *overrides;
-    size_t overrides_count, overrides_capacity;
+    uint64_t position;    /* atomic; the committing thread writes it */
+    struct rows *filling; /* the adding thread's */
+    struct rows *spare;   /* the same, unless the committing thread has it: then `sealed` is it */
+    struct rows *sealed;  /* atomic: given by the one, taken back by the other */
 
     pthread_mutex_t erase_lock; /* one erase or export at a time */
     unsigned exports;           /* under erase_lock: makes folder names differ */
@@ -267,8 +276,8 @@ enum status views_make(struct warehouse *warehouse, duckdb_connection connection
 
 /* --- warehouse_append.c ----------------------------------------------------------------------- */
 
-void tables_init(struct warehouse *warehouse);
-void tables_done(struct warehouse *warehouse);
+void rows_init(struct warehouse *warehouse);
+void rows_done(struct warehouse *warehouse);
 
 /* --- warehouse_guard.c: may a person run this? ------------------------------------------------ */
 
