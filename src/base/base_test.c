@@ -674,59 +674,38 @@ static void a_process_ends_as_its_cause_asks(void **state)
     assert_false(hook_bug("late"));
 }
 
-/* Joins, and tells how many cores it and one that it starts may use each time it is let go on. */
-struct behind {
-    pthread_barrier_t asked, told;
-    int own, child;
+struct half {
+    int had[3];
 };
 
-static void *cores_count(void *count)
+static int cores_count(void)
 {
     cpu_set_t cores;
     CHECK(sched_getaffinity(0, sizeof cores, &cores) == 0);
-    *(int *)count = CPU_COUNT(&cores);
-    return NULL;
+    return CPU_COUNT(&cores);
 }
 
-static void *behind_main(void *ctx)
+static void *half_main(void *ctx)
 {
-    struct behind *behind = ctx;
-    pthread_t child;
-    thread_behind_join();
+    struct half *half = ctx;
     for (int i = 0; i < 3; i++) {
-        pthread_barrier_wait(&behind->asked);
-        cores_count(&behind->own);
-        CHECK(pthread_create(&child, NULL, cores_count, &behind->child) == 0);
-        CHECK(pthread_join(child, NULL) == 0);
-        pthread_barrier_wait(&behind->told);
+        thread_keep_half(i != 1);
+        half->had[i] = cores_count();
     }
-    thread_behind_leave();
     return NULL;
 }
 
-static void threads_behind_the_road_have_half_the_cores_until_they_are_late(void **state)
+static void a_thread_keeps_to_half_the_cores_until_it_is_late(void **state)
 {
     (void)state;
-    struct behind behind;
+    struct half half;
     pthread_t thread;
-    int all = 0, after = 0;
-    cores_count(&all);
-    int half = all > 1 ? all / 2 : 1;
-    pthread_barrier_init(&behind.asked, NULL, 2);
-    pthread_barrier_init(&behind.told, NULL, 2);
-    CHECK(pthread_create(&thread, NULL, behind_main, &behind) == 0);
-    for (int i = 0; i < 3; i++) {
-        pthread_barrier_wait(&behind.asked);
-        pthread_barrier_wait(&behind.told);
-        assert_int_equal(behind.own, i == 1 ? all : half);
-        assert_int_equal(behind.child, behind.own);
-        thread_behind_spread(i == 0);
-    }
+    int all = cores_count();
+    CHECK(pthread_create(&thread, NULL, half_main, &half) == 0);
     CHECK(pthread_join(thread, NULL) == 0);
-    cores_count(&after); /* who did not join keeps what it had */
-    assert_int_equal(after, all);
-    pthread_barrier_destroy(&behind.asked);
-    pthread_barrier_destroy(&behind.told);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(half.had[i], i == 1 || all == 1 ? all : all / 2);
+    assert_int_equal(cores_count(), all); /* the others keep what they had */
 }
 
 #define PLACE_TEST(name) cmocka_unit_test_setup_teardown(name, place_setup, place_teardown)
@@ -756,7 +735,7 @@ int main(void)
         PLACE_TEST(pieces_are_written_in_order_however_many),
         PLACE_TEST(a_fault_comes_once_or_for_ever),
         cmocka_unit_test(a_long_holder_lets_in_all_who_wait),
-        cmocka_unit_test(threads_behind_the_road_have_half_the_cores_until_they_are_late),
+        cmocka_unit_test(a_thread_keeps_to_half_the_cores_until_it_is_late),
         cmocka_unit_test(a_held_point_is_left_when_the_file_goes),
         cmocka_unit_test(a_process_ends_as_its_cause_asks),
     };

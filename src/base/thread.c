@@ -39,76 +39,34 @@ void thread_prompt(void)
     (void)syscall(SYS_sched_setattr, 0, &wanted, 0); /* before Linux 6.12 nothing changes */
 }
 
-/* --- behind the road -------------------------------------------------------------------------- */
+/* --- half of the cores ------------------------------------------------------------------------ */
 
-#define BEHIND_MAX 16 /* threads; one more keeps all cores, which is no harm */
-
-static struct {
-    pthread_mutex_t mutex;
-    pid_t threads[BEHIND_MAX]; /* 0 = free */
-    bool known, spread;
+static _Thread_local struct {
+    bool known, kept;
     cpu_set_t all, half;
-} behind = {.mutex = PTHREAD_MUTEX_INITIALIZER};
+} cores;
 
-/* Before the first thread is kept to a half, so that its cores are the process's. */
+/* More cores than a set holds: none of them is known, none is given. */
 static void cores_learn(void)
 {
-    CPU_ZERO(&behind.all); /* more cores than a set holds: none of them is known, none is given */
-    if (sched_getaffinity(0, sizeof behind.all, &behind.all) != 0)
-        CPU_ZERO(&behind.all);
-    CPU_ZERO(&behind.half);
-    int wanted = CPU_COUNT(&behind.all) / 2;
-    for (int core = 0; core < CPU_SETSIZE && CPU_COUNT(&behind.half) < wanted; core++)
-        if (CPU_ISSET(core, &behind.all))
-            CPU_SET(core, &behind.half);
-    behind.known = true;
+    if (sched_getaffinity(0, sizeof cores.all, &cores.all) != 0)
+        CPU_ZERO(&cores.all);
+    int wanted = CPU_COUNT(&cores.all) / 2;
+    for (int core = 0; core < CPU_SETSIZE && CPU_COUNT(&cores.half) < wanted; core++)
+        if (CPU_ISSET(core, &cores.all))
+            CPU_SET(core, &cores.half);
+    cores.known = true;
 }
 
-/* A core that was taken from the process meanwhile is not given: the kernel's choice is as good. */
-static void cores_give(pid_t thread)
+void thread_keep_half(bool keep)
 {
-    if (CPU_COUNT(&behind.half) > 0)
-        (void)sched_setaffinity(thread, sizeof behind.all,
-                                behind.spread ? &behind.all : &behind.half);
-}
-
-/* From one thread's number to another's; false when it is not there. */
-static bool behind_exchange(pid_t from, pid_t to)
-{
-    for (int i = 0; i < BEHIND_MAX; i++)
-        if (behind.threads[i] == from) {
-            behind.threads[i] = to;
-            return true;
-        }
-    return false;
-}
-
-void thread_behind_join(void)
-{
-    pthread_mutex_lock(&behind.mutex);
-    if (!behind.known)
+    if (!cores.known)
         cores_learn();
-    if (behind_exchange(0, gettid()))
-        cores_give(gettid());
-    pthread_mutex_unlock(&behind.mutex);
-}
-
-void thread_behind_leave(void)
-{
-    pthread_mutex_lock(&behind.mutex);
-    (void)behind_exchange(gettid(), 0); /* not there: it found no place */
-    pthread_mutex_unlock(&behind.mutex);
-}
-
-void thread_behind_spread(bool spread)
-{
-    pthread_mutex_lock(&behind.mutex);
-    bool changed = behind.spread != spread;
-    behind.spread = spread;
-    for (int i = 0; i < BEHIND_MAX && changed; i++)
-        if (behind.threads[i] != 0)
-            cores_give(behind.threads[i]);
-    pthread_mutex_unlock(&behind.mutex);
+    /* A core that was taken from the process meanwhile is not given: the kernel's choice is as
+     * good. */
+    if (cores.kept != keep && CPU_COUNT(&cores.half) > 0)
+        (void)sched_setaffinity(0, sizeof cores.all, keep ? &cores.half : &cores.all);
+    cores.kept = keep;
 }
 
 int thread_start(pthread_t *ret_thread, const char *name, void *(*run)(void *ctx), void *ctx)
@@ -130,9 +88,7 @@ static void *job_main(void *ctx)
 {
     const struct job *job = ctx;
     thread_background();
-    thread_behind_join();
     job->work(job->ctx);
-    thread_behind_leave();
     return NULL;
 }
 

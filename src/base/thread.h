@@ -19,18 +19,15 @@ void thread_background(void);
  * with. */
 void thread_prompt(void);
 
-/* Does `work` on a thread of its own behind all others, in priority and in cores, and returns when
- * it is done. For long work that holds no lock of ours: a thread that is put back while it holds
- * one puts back all who wait for it, and they may be the ones that answer somebody. (A thread
- * cannot take its place in front again without privileges, hence one of its own.) */
+/* Does `work` on a thread of its own behind all others, and returns when it is done. For long work
+ * that holds no lock of ours: a thread that is put back while it holds one puts back all who wait
+ * for it, and they may be the ones that answer somebody. (A thread cannot take its place in front
+ * again without privileges, hence one of its own.) */
 void thread_background_run(void (*work)(void *ctx), void *ctx);
 
-/* Threads that nobody waits for keep to one half of the cores while that is enough: those that
- * answer somebody then find a core free, and none of them has its memory fetched anew because it
- * was moved. Joining holds for this thread and for those that it starts from then on; it leaves
- * before it ends. Without a second core nothing changes. */
-void thread_behind_join(void);
-void thread_behind_leave(void);
-/* They have fallen behind (or caught up): all cores are theirs (or the half again). Any thread. */
-void thread_behind_spread(bool spread);
+/* This thread computes for long: let it keep to one half of the cores while that is enough, or give
+ * it all again. Those that answer somebody then find a core free, and its memory is not fetched
+ * anew because it was moved. For ONE thread of a process: a second one in the same half would be in
+ * its way, with a core idle beside them. Without a second core nothing changes. */
+void thread_keep_half(bool keep);
 #endif

@@ -2,12 +2,12 @@
  * picture.
  *
  * One thread gathers synced records into a batch, runs it through the table of steps, and at the
- * batch's end commits the warehouse and notes the state when they are due. The order is what
- * makes a crash harmless:
+ * batch's end seals rows and begins a note of the state when they are due; another writes both
+ * (pipeline_write.c). The order is what makes a crash harmless:
  *
  *   1. steps fold a whole batch in memory (state) and into the warehouse's pending rows;
  *   2. the warehouse commits rows and position P together;
- *   3. the state is noted at P only after 2, objects and P in one chunk.
+ *   3. a note of the state at P is written only after 2, objects and P in one chunk.
  *
  * So state position <= warehouse position <= journal end, always. A restart folds again from the
  * state's position; the warehouse takes only rows at or after its own. Invariants, checked: a batch
@@ -193,9 +193,9 @@ static void pace_choose(struct pipeline *pipeline)
     uint64_t behind = log_end(pipeline->options.log) - pipeline->batch.end;
     log_reached(pipeline->options.log, pipeline->batch.end);
     if (behind >= SPREAD_BYTES)
-        thread_behind_spread(true);
+        thread_keep_half(false);
     else if (behind < GATHER_BYTES)
-        thread_behind_spread(false);
+        thread_keep_half(true);
 }
 
 void pipeline_make_way(struct pipeline *pipeline)
@@ -222,7 +222,7 @@ static void *fold_main(void *ctx)
 {
     struct pipeline *pipeline = ctx;
     struct batch *batch = &pipeline->batch;
-    thread_behind_join();
+    thread_keep_half(true);
     while (!pipeline_is_stopping(pipeline)) {
         if (batch_gather(pipeline, batch)) {
             int64_t began_us = monotonic_us();
@@ -245,7 +245,6 @@ static void *fold_main(void *ctx)
             fatal("could not read the journal: %s", err.message);
     }
     pipeline_write_end(pipeline);
-    thread_behind_leave();
     return NULL;
 }
 

@@ -8,12 +8,11 @@
 
 #define BATCH_RECORDS_MAX 8192 /* bounds one batch's memory and a reader's wait for its end */
 #define BATCH_BYTES_MAX ((size_t)4 << 20)
-#define COMMIT_ROWS 10000 /* DESIGN §2: the warehouse commits each 200 ms or 10,000 rows … */
+#define COMMIT_ROWS 10000     /* DESIGN §2: the warehouse commits each 200 ms or 10,000 rows … */
 #define COMMIT_ROWS_MAX 20000 /* … and folding waits, so far ahead of a commit under way */
 #define COMMIT_US (200 * US_PER_MS)
 #define NOTE_BYTES (UINT64_C(24) << 20) /* the state is at most 10 s or 24 MB of journal behind */
 #define NOTE_US (10 * US_PER_S)
-#define NOTES_AHEAD 2 /* so many times that, and folding waits for the note under way */
 /* Of notes. A merge rewrites most pages of a file of some hundred MB, however many rows of each it
  * has; and a start only looks where each row is, a fifth of a second for so many bytes. But
  * while a merge runs they are in the process' memory. */
@@ -106,7 +105,8 @@ void step_identity(struct pipeline *pipeline, struct batch *batch);
 void step_profile(struct pipeline *pipeline, struct batch *batch);
 void step_warehouse(struct pipeline *pipeline, struct batch *batch);
 
-/* pipeline.c. The disk is full: whoever waits for a flush learns it; wait a little. True when stopping. */
+/* pipeline.c. The disk is full: whoever waits for a flush learns it; wait a little. True when
+ * stopping. */
 bool pipeline_stall(struct pipeline *pipeline);
 void pipeline_unstall(struct pipeline *pipeline);
 bool pipeline_is_stopping(struct pipeline *pipeline);

@@ -2,10 +2,10 @@
  * journal's retention.
  *
  * A note takes down what changed at one position, at a batch's end, and is written after the
- * warehouse has committed it (pipeline_write.c). With the objects travel the position, the deduplication's lengths and the visitors
- * of erases that are not finished: a restart stands exactly there. Many notes are merged into
- * state.db by a thread of its own while folding goes on. A flush is both, to the end: what was
- * folded before it is in state.db, and its notes are gone.
+ * warehouse has committed it (pipeline_write.c). With the objects travel the position, the
+ * deduplication's lengths and the visitors of erases that are not finished: a restart stands
+ * exactly there. Many notes are merged into state.db by a thread of its own while folding goes on.
+ * A flush is both, to the end: what was folded before it is in state.db, and its notes are gone.
  *
  * Once a day a merge is followed by a snapshot. The journal is cut only up to what the newest
  * snapshot covers, because a rebuild is newest snapshot + journal. */
@@ -219,21 +219,20 @@ static bool snapshot_due(const struct pipeline *pipeline)
     return clock_now_us(pipeline->options.clock) - pipeline->snapshot_us >= SNAPSHOT_US;
 }
 
-/* *ret_asked: the flushes that a note from now on is good for. While one is under way there is no
- * next, unless folding is far ahead of it. */
+/* *ret_asked: the flushes that a note from now on is good for. Only for the sake of bytes is the
+ * one under way waited for. */
 static bool note_due(struct pipeline *pipeline, uint64_t *ret_asked)
 {
     pthread_mutex_lock(&pipeline->mutex);
     *ret_asked = pipeline->flush_asked;
-    uint64_t note_bytes = at_most(pipeline->options.note_bytes, NOTE_BYTES);
     bool behind = pipeline->folded_end > pipeline->noted_end;
-    uint64_t bytes = behind ? pipeline->folded_end - pipeline->noted_end : 0;
-    bool due = (*ret_asked > pipeline->flush_sealed && !pipeline->merge_running) ||
-               (behind && (bytes >= note_bytes || monotonic_us() >= pipeline->note_due_us));
-    if (pipeline->note_begun != 0 && bytes < NOTES_AHEAD * note_bytes)
-        due = false;
-    if (!due && !behind)
+    bool enough = behind && pipeline->folded_end - pipeline->noted_end >=
+                                at_most(pipeline->options.note_bytes, NOTE_BYTES);
+    bool wanted = (*ret_asked > pipeline->flush_sealed && !pipeline->merge_running) ||
+                  (behind && monotonic_us() >= pipeline->note_due_us);
+    if (!wanted && !behind)
         pipeline->note_due_us = monotonic_us() + NOTE_US; /* an idle state is not late */
+    bool due = enough || (wanted && pipeline->note_begun == 0);
     pthread_mutex_unlock(&pipeline->mutex);
     return due;
 }
@@ -243,10 +242,9 @@ static bool note_due(struct pipeline *pipeline, uint64_t *ret_asked)
 static bool note_room(struct pipeline *pipeline)
 {
     pthread_mutex_lock(&pipeline->mutex);
-    while (!pipeline->stopping &&
-           (pipeline->note_begun != 0 ||
-            (pipeline->merge_running && !pipeline->stalled &&
-             state_unmerged_bytes(pipeline->state) >= MERGE_WAIT_BYTES)))
+    while (!pipeline->stopping && (pipeline->note_begun != 0 ||
+                                   (pipeline->merge_running && !pipeline->stalled &&
+                                    state_unmerged_bytes(pipeline->state) >= MERGE_WAIT_BYTES)))
         pthread_cond_wait(&pipeline->changed, &pipeline->mutex);
     bool room = !pipeline->stopping;
     pthread_mutex_unlock(&pipeline->mutex);
@@ -286,10 +284,12 @@ void pipeline_note_if_due(struct pipeline *pipeline)
 {
     struct err err;
     uint64_t asked;
-    if (!note_due(pipeline, &asked) || !note_room(pipeline))
+    if (!note_due(pipeline, &asked))
         return;
     /* The seeded bug writes the position of rows that are not committed yet. */
     if (!pipeline->options.bug_cursor_before_effect && !pipeline_rows_seal(pipeline))
+        return;
+    if (!note_room(pipeline))
         return;
     uint64_t position = pipeline->folded_end > 0 ? pipeline->folded_end : pipeline->noted_end;
     if (note_begin(pipeline, position, &err) != ST_OK) {
@@ -370,7 +370,6 @@ static bool merge_wait(struct pipeline *pipeline)
 void *pipeline_merge_main(void *ctx)
 {
     struct pipeline *pipeline = ctx;
-    thread_behind_join();
     while (merge_wait(pipeline) && merge_write(pipeline)) {
         pthread_mutex_lock(&pipeline->mutex);
         pipeline->merged_position = pipeline->sealed_position;
@@ -383,7 +382,6 @@ void *pipeline_merge_main(void *ctx)
         pthread_mutex_unlock(&pipeline->mutex);
         log_wake(pipeline->options.log); /* a flush that was wanted meanwhile can begin */
     }
-    thread_behind_leave();
     return NULL;
 }
 

@@ -402,6 +402,11 @@ static void test_a_kill_before_a_flush_loses_nothing(void **state)
 {
     killed_at(*state, "pipeline_flush:2", 100, 20);
 }
+
+static void test_a_kill_between_a_note_and_its_writing_loses_nothing(void **state)
+{
+    killed_at(*state, "pipeline_note_begun:2", 100, 20);
+}
 #endif
 
 static void test_an_erased_person_is_gone_and_stays_gone(void **state)
@@ -535,6 +540,7 @@ int main(void)
 #ifdef HEZOU_TEST_HOOKS
         STORY(test_a_kill_after_a_commit_doubles_nothing),
         STORY(test_a_kill_before_a_flush_loses_nothing),
+        STORY(test_a_kill_between_a_note_and_its_writing_loses_nothing),
 #endif
         STORY(test_an_erased_person_is_gone_and_stays_gone),
         STORY(test_an_erase_can_be_finished_again_until_it_is_forgotten),

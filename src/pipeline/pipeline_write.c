@@ -6,13 +6,12 @@
  * after the rows before its position were sealed, so it is written after they are committed, and
  * state position <= warehouse position holds as if one thread did both.
  *
- * Who is a whole commit or two notes ahead waits here: the memory is bounded, and so is what a
- * start folds again. A full disk is waited out; rows go on being tried while a note waits. */
+ * Who is a whole commit or a whole note ahead waits: the memory is bounded, and so is what a start
+ * folds again. A full disk is waited out; rows go on being tried while a note waits. */
 #include "pipeline/pipeline_int.h"
 
 #include "base/check.h"
 #include "base/hook.h"
-#include "base/thread.h"
 
 /* --- the fold's half -------------------------------------------------------------------------- */
 
@@ -127,7 +126,6 @@ void *pipeline_write_main(void *ctx)
 {
     struct pipeline *pipeline = ctx;
     bool more = true;
-    thread_behind_join();
     while (more) {
         pthread_mutex_lock(&pipeline->mutex);
         while (!pipeline->rows_sealed && pipeline->note_begun == 0 && !pipeline->fold_ended)
@@ -145,6 +143,5 @@ void *pipeline_write_main(void *ctx)
     pipeline->write_ended = true;
     pthread_cond_broadcast(&pipeline->changed);
     pthread_mutex_unlock(&pipeline->mutex);
-    thread_behind_leave();
     return NULL;
 }

@@ -7,10 +7,10 @@
  * another thread writes; more seldom a third MERGES what was noted into the tables, while folding
  * goes on (ADR 0013).
  *
- * All calls but state_note…, _seal, _merge, _checkpoint, _snapshot and the scans need the state lock
- * (state_lock), whose long holder gives way: readers wait for one slice. state_table is for the
- * start, before threads. Depends on: base, store/store.h. Called by: clean (no), identity, profile,
- * pipeline. */
+ * All calls but state_note…, _seal, _merge, _checkpoint, _snapshot and the scans need the state
+ * lock (state_lock), whose long holder gives way: readers wait for one slice. state_table is for
+ * the start, before threads. Depends on: base, store/store.h. Called by: clean (no), identity,
+ * profile, pipeline. */
 #ifndef STORE_STATE_H
 #define STORE_STATE_H
 

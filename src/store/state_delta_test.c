@@ -386,6 +386,72 @@ static void killed_between_notes_is_the_last_note(void **unused)
     state_close(o.state);
 }
 
+static void moves(struct mover *mover, uint64_t count)
+{
+    state_lock(mover->o.state);
+    for (uint64_t i = 0; i < count; i++)
+        move_one(mover, i % PLACES, (i * 7 + 1) % PLACES);
+    state_unlock(mover->o.state);
+}
+
+/* Whatever is changed between its beginning and its end. */
+static void a_note_is_of_the_moment_when_it_was_begun(void **unused)
+{
+    (void)unused;
+    for (int written = 0; written < 2; written++) {
+        const char *name = written ? "written.db" : "begun.db";
+        pid_t child = fork();
+        if (child == 0) {
+            struct mover mover = {.o = open_at(file_in(name), 0)};
+            struct err err;
+            make_places(&mover.o);
+            moves(&mover, 100);
+            note(&mover.o);
+            moves(&mover, 50);
+            state_note_begin(mover.o.state);
+            moves(&mover, 30);
+            if (written && state_note_write(mover.o.state, &err) != ST_OK)
+                _exit(1);
+            kill(getpid(), SIGKILL);
+        }
+        int how = 0;
+        waitpid(child, &how, 0);
+        assert_true(WIFSIGNALED(how));
+        struct opened o = open_at(file_in(name), 0);
+        assert_int_equal(value_u64(&o, "position"), written ? 150 : 100);
+        assert_int_equal(sum_of(&o).total, TOTAL);
+        state_close(o.state);
+    }
+}
+
+/* A merge meanwhile goes only as far as what was written, and nothing that was not leaves the
+ * memory. */
+static void what_a_note_has_begun_stays_until_it_is_merged(void **unused)
+{
+    (void)unused;
+    struct mover mover = {.o = open_at(file_in("state.db"), 4 << 10)};
+    struct err err;
+    make_places(&mover.o);
+    flush(&mover.o);
+    for (int round = 0; round < 5; round++) {
+        moves(&mover, 40);
+        state_note_begin(mover.o.state);
+        moves(&mover, 40);
+        state_seal(mover.o.state);
+        merge(&mover.o);
+        moves(&mover, 40);
+        assert_int_equal(state_note_write(mover.o.state, &err), ST_OK);
+        assert_int_equal(state_note_write(mover.o.state, &err), ST_OK); /* nothing waits */
+        check_moment(&mover.o);
+    }
+    flush(&mover.o);
+    state_close(mover.o.state);
+    struct opened o = open_at(file_in("state.db"), 0);
+    assert_int_equal(value_u64(&o, "position"), 600);
+    check_moment(&o);
+    state_close(o.state);
+}
+
 static void damaged_object_ends_the_process_rather_than_fold_on_nothing(void **unused)
 {
     (void)unused;
@@ -555,6 +621,8 @@ int delta_tests(void)
         TEST(a_start_decodes_nothing_and_hides_nothing),
         TEST(keys_that_begin_alike_are_merged_each_by_itself),
         TEST(killed_between_notes_is_the_last_note),
+        TEST(a_note_is_of_the_moment_when_it_was_begun),
+        TEST(what_a_note_has_begun_stays_until_it_is_merged),
         TEST(damaged_object_ends_the_process_rather_than_fold_on_nothing),
         TEST(unusable_file_is_refused_with_the_way_out),
         TEST(erased_bytes_are_in_no_file_after_a_truncating_checkpoint),

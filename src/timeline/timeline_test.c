@@ -142,6 +142,36 @@ static void above_the_limit_the_newest_are_complete(void **state)
     timeline_close(timeline);
 }
 
+static void what_is_fed_after_the_seal_is_for_the_next_commit(void **state)
+{
+    (void)state;
+    struct timeline *timeline;
+    const struct timeline_view *view;
+    struct err err;
+    struct timeline_options options = {.memory_bytes = (size_t)1 << 30, .threads = 1};
+    timeline_open(&options, &timeline);
+    wait_ready(timeline);
+    uint64_t position = 64;
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 4; i++) {
+            struct timeline_event event = {.position = ++position,
+                                           .visitor = 1024,
+                                           .person = 1024,
+                                           .time_us = NOVEMBER,
+                                           .name = STR("x")};
+            if (i == 3)
+                timeline_seal(timeline, position);
+            timeline_add_event(timeline, &event);
+        }
+        timeline_commit_sealed(timeline);
+        must(timeline_view_open(timeline, position, &view, &err), &err);
+        assert_int_equal(view->position, position);
+        assert_int_equal(view->events, 4 * round + 3);
+        timeline_view_close(view);
+    }
+    timeline_close(timeline);
+}
+
 static void too_many_names_are_other(void **state)
 {
     (void)state;
@@ -259,6 +289,7 @@ int main(void)
         cmocka_unit_test(erased_visitors_are_gone_at_once_and_stay_away),
         cmocka_unit_test(a_view_stays_as_it_was_whatever_is_written_meanwhile),
         cmocka_unit_test(above_the_limit_the_newest_are_complete),
+        cmocka_unit_test(what_is_fed_after_the_seal_is_for_the_next_commit),
         cmocka_unit_test(too_many_names_are_other),
         cmocka_unit_test(readers_and_the_writer_do_not_disturb_each_other),
     };

@@ -148,6 +148,28 @@ static void what_is_there_is_not_added_again(void **state)
                         "[[10,10]]");
 }
 
+static void what_is_added_beside_a_commit_is_for_the_next(void **state)
+{
+    struct bench *bench = *state;
+    struct err err;
+    add_event(bench, 1, 1, NOVEMBER);
+    add_event(bench, 2, 2, NOVEMBER);
+    warehouse_add_override(bench->warehouse, 2, 1, 2);
+    warehouse_seal(bench->warehouse, 3, NOVEMBER);
+    add_event(bench, 3, 3, NOVEMBER + 40 * DAY);
+    warehouse_add_override(bench->warehouse, 3, 1, 3);
+    assert_int_equal(warehouse_position(bench->warehouse), 0);
+    must(warehouse_commit_sealed(bench->warehouse, &err), &err);
+    assert_int_equal(warehouse_position(bench->warehouse), 3);
+    assert_string_equal(rows_of(bench, "SELECT position, person FROM events ORDER BY 1"),
+                        "[[1,1],[2,1]]");
+    must(warehouse_commit_sealed(bench->warehouse, &err), &err); /* nothing is sealed */
+    assert_int_equal(warehouse_position(bench->warehouse), 3);
+    commit(bench, 4, NOVEMBER + 40 * DAY);
+    assert_string_equal(rows_of(bench, "SELECT position, person FROM events ORDER BY 1"),
+                        "[[1,1],[2,1],[3,1]]");
+}
+
 static void records_show_every_verdict(void **state)
 {
     struct bench *bench = *state;
@@ -815,6 +837,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(an_event_comes_back_with_all_its_columns),
         TEST(what_is_there_is_not_added_again),
+        TEST(what_is_added_beside_a_commit_is_for_the_next),
         TEST(records_show_every_verdict),
         TEST(a_month_begins_a_file_that_knows_all_people),
         TEST(the_newest_override_wins_and_an_undo_is_one_more),
