@@ -115,7 +115,7 @@ bool pipeline_pause(struct pipeline *pipeline, int64_t us);
 
 /* pipeline_state.c: opening, notes, merges, snapshots. */
 MUST_USE enum status pipeline_state_open(struct pipeline *pipeline, struct err *err);
-/* At a batch's end: note the state when it is due, and let it be merged when that is. */
+/* At a batch's end: begin a note of the state when it is due. */
 void pipeline_note_if_due(struct pipeline *pipeline);
 /* After a note was written, good for `asked` flushes: hand what was noted to the merging thread,
  * when there is enough of it or somebody waits. */
