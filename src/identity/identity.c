@@ -60,7 +60,7 @@ enum status identity_open(struct state *state, const struct hash_key *key,
     identity->state = state;
     identity->key = *key;
     identity->identifiers = state_table(state, &identifier_table);
-    identity->components = state_table(state, &component_table);
+    identity->pages = state_table(state, &page_table);
     rules_init(&identity->rules);
     enum status status = stats_load(identity, err);
     if (status == ST_OK)
@@ -119,19 +119,6 @@ void identity_prefetch(struct identity *identity, const struct event_identifier 
     state_prefetch(identity->identifiers, keys, count, sizeof(struct identifier), found);
 }
 
-static struct component *component_get(struct identity *identity, uint64_t id)
-{
-    struct component *component =
-        (struct component *)state_get(identity->components, (struct hash128){id, 0});
-    CHECK(component != NULL);
-    return component;
-}
-
-struct component *identity_component(struct identity *identity, const struct identifier *identifier)
-{
-    return identifier->component == 0 ? NULL : component_get(identity, identifier->component);
-}
-
 bool identity_find(struct identity *identity, enum identifier_type type, struct str value,
                    struct visitor_id *ret_visitor, struct person_id *ret_person)
 {
@@ -173,19 +160,21 @@ static void change_add(struct refold *refold, uint64_t visitor, uint64_t person)
 }
 
 /* A visitor that this very event brought has no rows yet that could name another person. */
-static void person_change(struct refold *refold, struct member *member, struct str value,
+static void person_change(struct refold *refold, struct component *component, uint16_t m,
                           uint64_t person)
 {
+    struct member *member = &component->members[m];
     if (member->visitor >> 10 != refold->position)
         change_add(refold, member->visitor, person);
     if (refold->dry_run)
         return;
-    struct identifier *identifier =
-        identity_get(refold->identity, (enum identifier_type)member->type, value);
+    struct identifier *identifier = identity_get(
+        refold->identity, (enum identifier_type)member->type, member_value(component, member));
     CHECK(identifier != NULL && identifier->visitor == member->visitor);
     state_change(refold->identity->identifiers, &identifier->entry);
     identifier->person = person;
     member->person = person;
+    component_touch(component, m);
 }
 
 static void refold_apply(struct refold *refold, struct component *component,
@@ -194,10 +183,16 @@ static void refold_apply(struct refold *refold, struct component *component,
     struct identity_stats *stats = &refold->identity->stats;
     uint32_t refused = 0;
     for (uint32_t p = 0; p < component->pairs_count; p++) {
-        component->pairs[p].outcome = outcomes[p].outcome;
-        component->pairs[p].refused_type = outcomes[p].refused_type;
+        struct pair *pair = &component->pairs[p];
         refused += outcomes[p].outcome == OUTCOME_REFUSED;
+        if (pair->outcome == outcomes[p].outcome && pair->refused_type == outcomes[p].refused_type)
+            continue;
+        pair->outcome = outcomes[p].outcome;
+        pair->refused_type = outcomes[p].refused_type;
+        component_touch(component, pair_place(pair->a, pair->b));
     }
+    if (people != component->people || refused != component->refused)
+        component_touch(component, 0);
     if (people < component->people)
         stats->merges += component->people - people;
     stats->people = stats->people + people - component->people;
@@ -206,7 +201,7 @@ static void refold_apply(struct refold *refold, struct component *component,
     component->refused = refused;
 }
 
-/* The caller has told the state that the component changes, unless it is a dry run. */
+/* The caller saves the component, unless it is a dry run. */
 void refold_component(struct refold *refold, struct component *component)
 {
     size_t n = component->members_count;
@@ -223,11 +218,9 @@ void refold_component(struct refold *refold, struct component *component)
         ARENA_ARRAY(refold->scratch, struct outcome_row, component->pairs_count + 1);
     people_fold(component, blocked, &refold->rules->limits, refold->scratch, part, outcomes);
     size_t people = people_name(component, part, &refold->fresh, refold->scratch, person);
-    for (size_t m = 0; m < n; m++) {
-        struct member *member = &component->members[m];
-        if (member->person != person[m])
-            person_change(refold, member, member_value(component, member), person[m]);
-    }
+    for (uint16_t m = 0; m < n; m++)
+        if (component->members[m].person != person[m])
+            person_change(refold, component, m, person[m]);
     for (uint32_t p = 0; p < component->pairs_count; p++)
         refold->result->edges_refused += outcomes[p].outcome == OUTCOME_REFUSED;
     if (!refold->dry_run)
@@ -235,17 +228,6 @@ void refold_component(struct refold *refold, struct component *component)
 }
 
 /* --- reading, erasing ------------------------------------------------------------------------- */
-
-static struct identity_member member_view(struct arena *arena, const struct component *component,
-                                          uint16_t m)
-{
-    const struct member *member = &component->members[m];
-    struct str value = member_value(component, member);
-    return (struct identity_member){.visitor = {member->visitor},
-                                    .person = {member->person},
-                                    .type = (enum identifier_type)member->type,
-                                    .value = arena == NULL ? value : arena_copy(arena, value)};
-}
 
 static struct identity_member single_view(struct arena *arena, const struct identifier *identifier)
 {
@@ -263,26 +245,41 @@ static int view_compare(const void *left, const void *right)
     return (x->visitor.v > y->visitor.v) - (x->visitor.v < y->visitor.v);
 }
 
+/* Members of a component on their way to a caller. */
+struct view {
+    uint64_t person;     /* whose; 0 = all */
+    struct arena *arena; /* NULL: values stay the pages' */
+    struct identity_member *members;
+    size_t count;
+};
+
+static void view_add(void *ctx, const struct member *member, struct str value)
+{
+    struct view *view = ctx;
+    if (view->person != 0 && view->person != member->person)
+        return;
+    view->members[view->count++] = (struct identity_member){
+        .visitor = {member->visitor},
+        .person = {member->person},
+        .type = (enum identifier_type)member->type,
+        .value = view->arena == NULL ? value : arena_copy(view->arena, value)};
+}
+
 /* Of `person`, or with 0 of the whole component. */
 static struct identity_member *members_view(struct identity *identity,
                                             const struct identifier *identifier, uint64_t person,
                                             struct arena *arena, size_t *ret_count)
 {
-    const struct component *component = identity_component(identity, identifier);
-    size_t n = component == NULL ? 1 : 0;
-    for (uint16_t m = 0; component != NULL && m < component->members_count; m++)
-        n += person == 0 || component->members[m].person == person;
-    struct identity_member *members = ARENA_ARRAY(arena, struct identity_member, n);
-    *ret_count = n;
-    if (component == NULL) {
-        members[0] = single_view(arena, identifier);
-        return members;
-    }
-    for (uint16_t m = 0, i = 0; i < n; m++)
-        if (person == 0 || component->members[m].person == person)
-            members[i++] = member_view(arena, component, m);
-    qsort(members, n, sizeof *members, view_compare);
-    return members;
+    uint64_t id = identifier->component;
+    size_t n = id == 0 ? 1 : component_head(identity, id).members;
+    struct view view = {person, arena, ARENA_ARRAY(arena, struct identity_member, n), 0};
+    if (id == 0)
+        view.members[view.count++] = single_view(arena, identifier);
+    else
+        component_members(identity, id, view_add, &view);
+    qsort(view.members, view.count, sizeof *view.members, view_compare);
+    *ret_count = view.count;
+    return view.members;
 }
 
 static enum status never_seen(struct err *err)
@@ -317,15 +314,16 @@ enum status identity_person_members(struct identity *identity, enum identifier_t
 static void drop_component(struct identity *identity, struct identifier *identifier,
                            const struct identity_member *members, size_t count)
 {
-    struct component *component = identity_component(identity, identifier);
+    struct component_head head = {.people = 1};
     struct identity_stats *stats = &identity->stats;
-    stats->visitors -= count;
-    stats->people -= component == NULL ? 1 : component->people;
-    if (component != NULL) {
-        stats->edges_refused -= component->refused;
-        stats->components_frozen -= component->frozen;
-        state_remove(identity->components, &component->entry);
+    if (identifier->component != 0) {
+        head = component_head(identity, identifier->component);
+        component_remove(identity, identifier->component);
     }
+    stats->visitors -= count;
+    stats->people -= head.people;
+    stats->edges_refused -= head.refused;
+    stats->components_frozen -= head.frozen;
     for (size_t m = 0; m < count; m++) {
         struct identifier *gone = identity_get(identity, members[m].type, members[m].value);
         CHECK(gone != NULL);
@@ -366,6 +364,7 @@ enum status identity_erase(struct identity *identity, const struct hash128 *hash
 /* --- all of them ------------------------------------------------------------------------------ */
 
 struct scan {
+    struct identity *identity;
     identity_each *each;
     void *ctx;
     bool stopped;
@@ -382,25 +381,28 @@ static bool scan_single(void *ctx, struct state_entry *entry)
     return !scan->stopped;
 }
 
+/* Of a component's pages the first stands for all. */
 static bool scan_component(void *ctx, struct state_entry *entry)
 {
     struct scan *scan = ctx;
-    const struct component *component = (const struct component *)entry;
-    struct identity_member *members = mem_alloc(component->members_count * sizeof *members);
-    for (uint16_t m = 0; m < component->members_count; m++)
-        members[m] = member_view(NULL, component, m);
-    qsort(members, component->members_count, sizeof *members, view_compare);
-    scan->stopped = !scan->each(scan->ctx, members, component->members_count);
-    free(members);
+    const struct page *first = (const struct page *)entry;
+    if (page_component(entry->key.a) != entry->key.a)
+        return true;
+    struct view view = {0};
+    view.members = mem_alloc(page_head(first).members * sizeof *view.members);
+    component_each(scan->identity, first, view_add, &view);
+    qsort(view.members, view.count, sizeof *view.members, view_compare);
+    scan->stopped = !scan->each(scan->ctx, view.members, view.count);
+    free(view.members);
     return !scan->stopped;
 }
 
 enum status identity_scan(struct identity *identity, identity_each *each, void *ctx,
                           struct err *err)
 {
-    struct scan scan = {each, ctx, false};
+    struct scan scan = {identity, each, ctx, false};
     enum status status = state_scan(identity->identifiers, scan_single, &scan, err);
     if (status != ST_OK || scan.stopped)
         return status;
-    return state_scan(identity->components, scan_component, &scan, err);
+    return state_scan(identity->pages, scan_component, &scan, err);
 }

@@ -1,8 +1,8 @@
 /* identity_claim.c - what one event claims, done to visitors, components and pairs.
  *
  * The hot path is an event whose identifiers are known: a probe per identifier, and for each pair
- * that exists already one look-up and one newer edge. Only a new pair, a late edge or an unbind
- * folds the component again; an event of one identifier never touches a component.
+ * that exists already one look-up and one newer edge in a page. Only a new pair, a late edge or an
+ * unbind opens the component and folds it again; an event of one identifier never touches one.
  *
  * A component grows by absorbing: the one with more members takes over the other's members and
  * pairs, and the identifiers of the smaller one are pointed to it (so an identifier moves at most
@@ -19,9 +19,10 @@ struct claim_fold {
     struct identity *identity;
     const struct identity_claim *claim;
     struct identifier *ids[LIMIT_EVENT_IDENTIFIERS];
-    size_t count; /* of ids that take part: [0] is the anchor */
-    bool moved;   /* the component must be folded again */
-    bool figures; /* the figures changed */
+    size_t count;                /* of ids that take part: [0] is the anchor */
+    struct component *component; /* the anchor's, once it is open */
+    bool moved;                  /* the component must be folded again */
+    bool figures;                /* the figures changed */
 };
 
 static struct identifier *claim_identifier(struct claim_fold *fold, size_t place,
@@ -63,60 +64,65 @@ static void component_take_identifier(struct identity *identity, struct componen
                             .unbound_us = UNBOUND_NEVER,
                             .type = identifier->type};
     uint16_t slot = component_add_member(component, &member, identifier_value(identifier));
-    identifier_point(identity, identifier, component->entry.key.a, slot);
+    identifier_point(identity, identifier, component->id, slot);
 }
 
 static void component_take_component(struct identity *identity, struct component *component,
-                                     struct component *other)
+                                     uint64_t id)
 {
+    struct component *other = component_open(identity, id);
     uint16_t base = component_absorb(component, other);
     for (uint16_t m = 0; m < other->members_count; m++) {
         const struct member *member = &other->members[m];
         struct identifier *identifier =
             identity_get(identity, (enum identifier_type)member->type, member_value(other, member));
         CHECK(identifier != NULL);
-        identifier_point(identity, identifier, component->entry.key.a, (uint16_t)(base + m));
+        identifier_point(identity, identifier, component->id, (uint16_t)(base + m));
     }
-    state_remove(identity->components, &other->entry);
+    component_free(other);
+    component_remove(identity, id);
 }
 
 /* The components that take part, each once, the largest (tie: the lower id) first; members and
  * pairs that a join of all would have. */
 struct join {
-    struct component *components[LIMIT_EVENT_IDENTIFIERS];
+    struct joined {
+        uint64_t id;
+        uint16_t members;
+    } components[LIMIT_EVENT_IDENTIFIERS];
     size_t count;
     size_t members, pairs;
     bool frozen; /* one of them is */
 };
 
-static bool component_larger(const struct component *x, const struct component *y)
+static bool joined_larger(const struct joined *x, const struct joined *y)
 {
-    if (x->members_count != y->members_count)
-        return x->members_count > y->members_count;
-    return x->entry.key.a < y->entry.key.a;
+    return x->members != y->members ? x->members > y->members : x->id < y->id;
 }
 
 static void join_plan(struct claim_fold *fold, struct join *join)
 {
     *join = (struct join){.pairs = fold->count - 1};
     for (size_t i = 0; i < fold->count; i++) {
-        struct component *component = identity_component(fold->identity, fold->ids[i]);
-        if (component == NULL) {
+        struct joined joined = {.id = fold->ids[i]->component};
+        bool known = false;
+        for (size_t k = 0; k < join->count; k++)
+            known = known || join->components[k].id == joined.id;
+        if (known)
+            continue;
+        if (joined.id == 0) {
             join->members++;
             continue;
         }
-        bool known = false;
-        for (size_t k = 0; k < join->count; k++)
-            known = known || join->components[k] == component;
-        if (known)
-            continue;
-        join->members += component->members_count;
-        join->pairs += component->pairs_count;
-        join->frozen = join->frozen || component->frozen;
-        join->components[join->count++] = component;
-        if (component_larger(component, join->components[0])) {
+        struct component_head head = component_head(fold->identity, joined.id);
+        joined.members = head.members;
+        join->members += head.members;
+        join->pairs += head.pairs;
+        join->frozen = join->frozen || head.frozen;
+        join->components[join->count++] = joined;
+        if (joined_larger(&joined, &join->components[0])) {
             join->components[join->count - 1] = join->components[0];
-            join->components[0] = component;
+            join->components[0] = joined;
         }
     }
 }
@@ -132,42 +138,48 @@ static bool join_allowed(struct claim_fold *fold, struct join *join)
     fold->figures = true;
     if (!join->frozen) {
         CHECK(join->count > 0);
-        state_change(fold->identity->components, &join->components[0]->entry);
-        join->components[0]->frozen = true;
+        struct component *largest = component_open(fold->identity, join->components[0].id);
+        largest->frozen = true;
+        component_touch(largest, 0);
+        component_save(fold->identity, largest);
+        component_free(largest);
         stats->components_frozen++;
     }
     return false;
 }
 
-/* One component of all that take part; NULL when it would be too large. */
-static struct component *claim_join(struct claim_fold *fold)
+/* Open one component of all that take part; false when it would be too large. */
+static bool claim_join(struct claim_fold *fold)
 {
     struct identity *identity = fold->identity;
     struct join join;
     join_plan(fold, &join);
     if (!join_allowed(fold, &join))
-        return NULL;
-    struct component *component = join.components[0];
-    if (component == NULL) {
-        component = component_new(fold->ids[0]->visitor);
-        state_add(identity->components, &component->entry);
-    }
-    state_change(identity->components, &component->entry);
+        return false;
+    struct component *component = join.count == 0 ? component_new(fold->ids[0]->visitor)
+                                                  : component_open(identity, join.components[0].id);
     for (size_t k = 1; k < join.count; k++)
-        component_take_component(identity, component, join.components[k]);
+        component_take_component(identity, component, join.components[k].id);
     for (size_t i = 0; i < fold->count; i++)
         if (fold->ids[i]->component == 0)
             component_take_identifier(identity, component, fold->ids[i]);
-    return component;
+    fold->component = component;
+    return true;
 }
 
-/* The pair of the anchor and `other`, if they were named together before. */
-static struct pair *claim_pair(struct component *component, const struct identifier *anchor,
-                               const struct identifier *other)
+static void claim_open(struct claim_fold *fold)
 {
-    if (component == NULL || anchor->component != other->component)
-        return NULL;
-    return component_pair(component, anchor->entry.slot, other->entry.slot);
+    if (fold->component == NULL)
+        fold->component = component_open(fold->identity, fold->ids[0]->component);
+}
+
+/* The pair of the anchor and `other`; false when they were never named together. */
+static bool claim_pair(const struct claim_fold *fold, const struct identifier *anchor,
+                       const struct identifier *other, struct pair_at *ret_at)
+{
+    return anchor->component != 0 && anchor->component == other->component &&
+           component_find_pair(fold->identity, anchor->component, anchor->entry.slot,
+                               other->entry.slot, ret_at);
 }
 
 static void claim_touch(struct claim_fold *fold, struct pair *pair)
@@ -181,32 +193,26 @@ static void claim_touch(struct claim_fold *fold, struct pair *pair)
 /* Touch the pairs that exist and leave in `ids` the anchor and those whose pair is new. */
 static void claim_known_pairs(struct claim_fold *fold)
 {
-    struct identifier *anchor = fold->ids[0];
-    struct component *component = identity_component(fold->identity, anchor);
     size_t left = 1;
-    bool told = false;
     for (size_t i = 1; i < fold->count; i++) {
-        struct pair *pair = claim_pair(component, anchor, fold->ids[i]);
-        if (pair == NULL) {
+        struct pair_at at;
+        if (!claim_pair(fold, fold->ids[0], fold->ids[i], &at)) {
             fold->ids[left++] = fold->ids[i];
             continue;
         }
-        if (!told)
-            state_change(fold->identity->components, &component->entry);
-        told = true;
-        claim_touch(fold, pair);
+        claim_touch(fold, &at.pair);
+        component_put_pair(fold->identity, &at);
     }
     fold->count = left;
 }
 
 static void claim_new_pairs(struct claim_fold *fold)
 {
-    struct component *component = claim_join(fold);
-    if (component == NULL)
+    if (!claim_join(fold))
         return;
     for (size_t i = 1; i < fold->count; i++) {
         uint16_t other = fold->ids[i]->entry.slot;
-        claim_touch(fold, component_add_pair(component, fold->ids[0]->entry.slot, other));
+        claim_touch(fold, component_add_pair(fold->component, fold->ids[0]->entry.slot, other));
     }
     fold->figures = true;
 }
@@ -214,17 +220,23 @@ static void claim_new_pairs(struct claim_fold *fold)
 /* Alone, an unbind parts an identifier from everybody, also from whom it has yet to meet. */
 static void claim_unbind_all(struct claim_fold *fold)
 {
-    struct component *component = identity_component(fold->identity, fold->ids[0]);
-    if (component == NULL)
-        component = claim_join(fold); /* of one: its own */
-    state_change(fold->identity->components, &component->entry);
+    if (fold->ids[0]->component != 0)
+        claim_open(fold);
+    else if (!claim_join(fold)) /* of one: its own */
+        return;
+    struct component *component = fold->component;
     uint16_t slot = fold->ids[0]->entry.slot;
     struct member *member = &component->members[slot];
     if (member->unbound_us < fold->claim->time_us)
         member->unbound_us = fold->claim->time_us;
-    for (uint32_t p = 0; p < component->pairs_count; p++)
-        if (component->pairs[p].a == slot || component->pairs[p].b == slot)
-            claim_touch(fold, &component->pairs[p]);
+    component_touch(component, slot);
+    for (uint32_t p = 0; p < component->pairs_count; p++) {
+        struct pair *pair = &component->pairs[p];
+        if (pair->a != slot && pair->b != slot)
+            continue;
+        claim_touch(fold, pair);
+        component_touch(component, pair_place(pair->a, pair->b));
+    }
 }
 
 /* A blocked value is a visitor like any other, but makes no new edges: what it would connect are
@@ -242,16 +254,16 @@ static void claim_drop_blocked(struct claim_fold *fold)
     fold->count = rules_block(rules, fold->ids[0]->entry.key) ? 1 : left;
 }
 
-static uint32_t claim_refused(struct identity *identity, struct identifier *const *ids, size_t n)
+static uint32_t claim_refused(const struct claim_fold *fold, struct identifier *const *ids,
+                              size_t n)
 {
     uint32_t refused = 0;
-    struct component *component = identity_component(identity, ids[0]);
-    if (component == NULL || component->refused == 0)
+    struct pair_at at;
+    uint64_t id = ids[0]->component;
+    if (id == 0 || component_head(fold->identity, id).refused == 0)
         return 0;
-    for (size_t i = 1; i < n; i++) {
-        const struct pair *pair = claim_pair(component, ids[0], ids[i]);
-        refused += pair != NULL && pair->outcome == OUTCOME_REFUSED;
-    }
+    for (size_t i = 1; i < n; i++)
+        refused += claim_pair(fold, ids[0], ids[i], &at) && at.pair.outcome == OUTCOME_REFUSED;
     return refused;
 }
 
@@ -279,12 +291,16 @@ static void claim_fold(struct claim_fold *fold, struct arena *arena, struct iden
         if (fold->count > 1)
             claim_new_pairs(fold);
     }
-    if (!fold->moved)
-        return;
-    struct refold refold =
-        refold_begin(fold->identity, &fold->identity->rules, fold->claim->position, arena, result);
-    refold_component(&refold, identity_component(fold->identity, fold->ids[0]));
-    fold->figures = true;
+    if (fold->moved) {
+        claim_open(fold);
+        struct refold refold = refold_begin(fold->identity, &fold->identity->rules,
+                                            fold->claim->position, arena, result);
+        refold_component(&refold, fold->component);
+        fold->figures = true;
+    }
+    if (fold->component != NULL)
+        component_save(fold->identity, fold->component);
+    component_free(fold->component);
 }
 
 void identity_fold(struct identity *identity, const struct identity_claim *claim,
@@ -302,7 +318,7 @@ void identity_fold(struct identity *identity, const struct identity_claim *claim
     claim_take_each_once(&fold, ids, n);
     if (n > 1 || claim->unbind) {
         claim_fold(&fold, arena, ret_result);
-        ret_result->edges_refused = claim_refused(identity, ids, n);
+        ret_result->edges_refused = claim_refused(&fold, ids, n);
     }
     ret_result->anchor.v = ids[0]->visitor;
     ret_result->person.v = ids[0]->person;

@@ -139,7 +139,8 @@ static void put_all(struct buf *json, struct identity *identity,
                     const struct identifier *identifier, const struct identity_member *members,
                     size_t count, struct arena *arena)
 {
-    const struct component *component = identity_component(identity, identifier);
+    struct component *component =
+        identifier->component == 0 ? NULL : component_open(identity, identifier->component);
     buf_char(json, '{');
     json_put_name(json, "identifier");
     put_identifier(json, (enum identifier_type)identifier->type, identifier_value(identifier));
@@ -160,6 +161,7 @@ static void put_all(struct buf *json, struct identity *identity,
     buf_char(json, '[');
     if (component != NULL)
         put_edges(json, component, &identity->rules.limits, arena);
+    component_free(component);
     buf_text(json, "]}");
 }
 

@@ -1,8 +1,9 @@
-/* identity_int.h - the two objects of this folder and the pure functions over them.
+/* identity_int.h - the objects of this folder and the pure functions over them.
  *
  * An IDENTIFIER finds its visitor by keyed hash: one probe answers visitor and person. A COMPONENT
  * holds what edges have connected: members (indexes are for ever, members are only appended) and
- * pairs. Everything that decides who is one person reads a component and nothing else. */
+ * pairs. Everything that decides who is one person reads a component and nothing else. In the state
+ * it lies as PAGES; an event that changes nobody's person touches one. */
 #ifndef IDENTITY_IDENTITY_INT_H
 #define IDENTITY_IDENTITY_INT_H
 
@@ -49,10 +50,11 @@ struct member {
     uint8_t type;
 };
 
+/* As it is folded: whole. */
 struct component {
-    struct state_entry entry; /* key.a: the visitor that founded it */
+    uint64_t id; /* the visitor that founded it */
     struct member *members;
-    struct pair *pairs; /* by (a, b) */
+    struct pair *pairs; /* page after page, each in the order of their making */
     char *text;
     uint32_t text_n, text_capacity;
     uint32_t pairs_count, pairs_capacity;
@@ -60,6 +62,7 @@ struct component {
     uint16_t people;  /* distinct persons among the members */
     uint32_t refused; /* pairs with OUTCOME_REFUSED */
     bool frozen;
+    uint64_t touched; /* a bit for each page that is another one now */
 };
 
 struct identifier {
@@ -71,10 +74,9 @@ struct identifier {
     char value[];
 };
 
-/* --- identity_object.c ------------------------------------------------------------------------ */
+/* --- identity_identifier.c -------------------------------------------------------------------- */
 
 extern const struct state_table_def identifier_table;
-extern const struct state_table_def component_table;
 
 struct identifier *identifier_new(struct hash128 key, enum identifier_type type, struct str value,
                                   uint64_t visitor);
@@ -82,9 +84,19 @@ static inline struct str identifier_value(const struct identifier *identifier)
 {
     return (struct str){identifier->value, identifier->value_n};
 }
+static inline bool identifier_type_valid(uint8_t type)
+{
+    return type > IDENTIFIER_NONE && type < IDENTIFIER_END;
+}
+
+/* --- identity_component.c: whole -------------------------------------------------------------- */
+
+#define PAGE_MEMBERS 16
 
 struct component *component_new(uint64_t id);
-void component_free(struct component *component);
+void component_free(struct component *component); /* or NULL */
+/* For so many more. */
+void component_reserve(struct component *component, uint32_t members, uint32_t pairs);
 static inline struct str member_value(const struct component *component,
                                       const struct member *member)
 {
@@ -93,12 +105,78 @@ static inline struct str member_value(const struct component *component,
 /* Its index. A new member is a person of its own until the next fold. */
 uint16_t component_add_member(struct component *component, const struct member *member,
                               struct str value);
-/* NULL when the two were never named together. Valid until the next add. */
-struct pair *component_pair(const struct component *component, uint16_t a, uint16_t b);
+/* Of two that were never named together. Valid until the next add. */
 struct pair *component_add_pair(struct component *component, uint16_t a, uint16_t b);
 /* Take over all members and pairs of `other`, in their order; its indexes move by the returned
  * number. */
 uint16_t component_absorb(struct component *component, const struct component *other);
+/* MUST be called for each member and, at its place, each pair that is changed. Of 0 too, when a
+ * figure of the whole is. */
+static inline void component_touch(struct component *component, uint32_t place)
+{
+    component->touched |= UINT64_C(1) << place / PAGE_MEMBERS;
+}
+/* The member that a pair stands with. */
+static inline uint16_t pair_place(uint16_t a, uint16_t b)
+{
+    return a > b ? a : b;
+}
+
+/* --- identity_page.c: in the state ------------------------------------------------------------ */
+
+struct page {
+    struct state_entry entry; /* key.a: page_key */
+    uint32_t n;
+    char *bytes; /* as in the file */
+};
+
+extern const struct state_table_def page_table;
+
+uint64_t page_key(uint64_t component, uint16_t number);
+uint64_t page_component(uint64_t key);
+
+struct component_head {
+    uint16_t members, pairs, people, refused;
+    bool frozen;
+};
+bool component_exists(struct identity *identity, uint64_t id);
+struct component_head component_head(struct identity *identity, uint64_t id);
+struct component_head page_head(const struct page *first);
+
+/* Each member, in order; the value is the page's. */
+typedef void component_member(void *ctx, const struct member *member, struct str value);
+void component_members(struct identity *identity, uint64_t id, component_member *each, void *ctx);
+/* The same of one whose first page is at hand. */
+void component_each(struct identity *identity, const struct page *first, component_member *each,
+                    void *ctx);
+
+/* All of it, the caller's, to be freed. */
+struct component *component_open(struct identity *identity, uint64_t id);
+/* Into the state: what was touched. */
+void component_save(struct identity *identity, struct component *component);
+void component_remove(struct identity *identity, uint64_t id);
+
+/* One pair, without the rest. Valid as long as its page. */
+struct pair_at {
+    struct pair pair;
+    struct page *page;
+    uint32_t edges; /* of its page's, before its own */
+    uint16_t place;
+};
+/* False when the two were never named together. */
+bool component_find_pair(struct identity *identity, uint64_t id, uint16_t a, uint16_t b,
+                         struct pair_at *ret_at);
+/* Write at->pair back; once. */
+void component_put_pair(struct identity *identity, struct pair_at *at);
+
+/* Does it hold together, with the later one of its members in [from, to)? */
+bool pair_is_good(const struct pair *pair, uint32_t from, uint32_t to);
+
+/* --- identity_version_1.c --------------------------------------------------------------------- */
+
+#define COMPONENT_VERSION_1 1 /* the first byte */
+/* NULL when the bytes are damaged. */
+struct component *component_read_version_1(uint64_t id, struct str bytes);
 
 /* --- identity_pair.c: the edges of one pair --------------------------------------------------- */
 
@@ -163,7 +241,7 @@ static inline bool rules_block(const struct rules *rules, struct hash128 hash)
 
 struct identity {
     struct state *state;
-    struct state_table *identifiers, *components;
+    struct state_table *identifiers, *pages;
     struct hash_key key;
     struct rules rules;
     struct identity_stats stats;
@@ -189,7 +267,4 @@ struct refold refold_begin(struct identity *identity, const struct rules *rules,
 void identity_save_stats(struct identity *identity);
 struct identifier *identity_get(struct identity *identity, enum identifier_type type,
                                 struct str value);
-/* NULL when the identifier is alone. */
-struct component *identity_component(struct identity *identity,
-                                     const struct identifier *identifier);
 #endif

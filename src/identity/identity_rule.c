@@ -232,7 +232,7 @@ static void id_add(struct id_list *list, uint64_t id)
 
 static bool id_collect(void *ctx, struct state_entry *entry)
 {
-    id_add(ctx, entry->key.a);
+    id_add(ctx, page_component(entry->key.a));
     return true;
 }
 
@@ -247,8 +247,8 @@ static int id_compare(const void *left, const void *right)
 static enum status all_components(struct identity *identity, struct id_list *list, struct err *err)
 {
     state_unlock(identity->state);
-    enum status status = state_scan(identity->components, id_collect, list, err);
-    state_scan_unmerged(identity->components, id_collect, list);
+    enum status status = state_scan(identity->pages, id_collect, list, err);
+    state_scan_unmerged(identity->pages, id_collect, list);
     state_lock(identity->state);
     if (list->count == 0)
         return status;
@@ -272,12 +272,12 @@ static void refold_all(struct identity *identity, const struct rules *rules, uin
     refold.dry_run = dry_run;
     refold.scratch = &scratch;
     for (size_t i = 0; i < list->count; i++) {
-        struct component *component =
-            (struct component *)state_get(identity->components, (struct hash128){list->ids[i], 0});
-        if (component != NULL) {
-            if (!dry_run)
-                state_change(identity->components, &component->entry);
+        if (component_exists(identity, list->ids[i])) {
+            struct component *component = component_open(identity, list->ids[i]);
             refold_component(&refold, component);
+            if (!dry_run)
+                component_save(identity, component);
+            component_free(component);
         }
         arena_reset(&scratch);
         if (i % BREATHE_COMPONENTS == BREATHE_COMPONENTS - 1)

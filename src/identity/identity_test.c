@@ -603,68 +603,6 @@ static void a_pair_keeps_its_earliest_edge_and_the_newest(void **state)
     }
 }
 
-static void damaged_bytes_are_refused_and_never_crash(void **state)
-{
-    (void)state;
-    struct component *component = component_new(77);
-    for (int i = 0; i < 5; i++) {
-        struct member member = {.visitor = 10u + (unsigned)i,
-                                .person = 10,
-                                .type = (uint8_t)(1 + i),
-                                .unbound_us = UNBOUND_NEVER};
-        component_add_member(component, &member, STR("value"));
-    }
-    for (uint16_t i = 1; i < 5; i++) {
-        struct edge edge = edge_at(-5 + i);
-        pair_add_edge(component_add_pair(component, 0, i), &edge);
-        edge = edge_at(1000 + i);
-        pair_add_edge(component_pair(component, 0, i), &edge);
-    }
-    component->pairs[2].outcome = OUTCOME_REFUSED;
-    component->pairs[2].refused_type = IDENTIFIER_EMAIL;
-    struct buf buf, again;
-    buf_init(&buf, 1 << 20);
-    buf_init(&again, 1 << 20);
-    component_table.encode(&component->entry, &buf);
-    struct state_entry *entry = component_table.decode((struct hash128){77, 0}, buf_view(&buf));
-    assert_non_null(entry);
-    component_table.encode(entry, &again);
-    assert_true(str_eq(buf_view(&buf), buf_view(&again)));
-    assert_int_equal(((struct component *)entry)->people, 1);
-    assert_int_equal(((struct component *)entry)->refused, 1);
-    component_table.free(entry);
-    for (size_t n = 0; n < buf.n; n++) /* cut short anywhere */
-        assert_null(component_table.decode((struct hash128){77, 0}, (struct str){buf.p, n}));
-    for (size_t i = 0; i < buf.n; i++) /* any byte changed: refused, or something valid */
-        for (int bit = 0; bit < 8; bit++) {
-            buf.p[i] = (char)(buf.p[i] ^ (1 << bit));
-            entry = component_table.decode((struct hash128){77, 0}, buf_view(&buf));
-            if (entry != NULL)
-                component_table.free(entry);
-            buf.p[i] = (char)(buf.p[i] ^ (1 << bit));
-        }
-    component_free(component);
-
-    struct identifier *identifier =
-        identifier_new((struct hash128){1, 2}, IDENTIFIER_PHONE, STR("+8613800138000"), 4711);
-    assert_true(identifier->entry.bytes <= 120);
-    buf_reset(&buf);
-    identifier_table.encode(&identifier->entry, &buf);
-    entry = identifier_table.decode(identifier->entry.key, buf_view(&buf));
-    assert_non_null(entry);
-    const struct identifier *read = (const struct identifier *)entry;
-    assert_int_equal(read->visitor, 4711);
-    assert_int_equal(read->type, IDENTIFIER_PHONE);
-    assert_true(str_eq(identifier_value(read), identifier_value(identifier)));
-    assert_int_equal(entry->bytes, identifier->entry.bytes);
-    identifier_table.free(entry);
-    for (size_t n = 0; n < buf.n; n++)
-        assert_null(identifier_table.decode((struct hash128){1, 2}, (struct str){buf.p, n}));
-    identifier_table.free(&identifier->entry);
-    buf_done(&buf);
-    buf_done(&again);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -691,7 +629,11 @@ int main(void)
         cmocka_unit_test(explain_names_evidence_outcome_and_rule),
         cmocka_unit_test(explain_tells_all_other_outcomes_too),
         cmocka_unit_test(a_pair_keeps_its_earliest_edge_and_the_newest),
-        cmocka_unit_test(damaged_bytes_are_refused_and_never_crash),
+        cmocka_unit_test(a_component_of_many_pages_reads_as_it_was_written),
+        cmocka_unit_test(an_event_changes_the_pages_that_it_must),
+        cmocka_unit_test(a_row_of_version_1_is_read_and_divided),
+        cmocka_unit_test(damaged_pages_are_refused_and_never_crash),
+        cmocka_unit_test(damaged_identifiers_are_refused_and_never_crash),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -59,6 +59,13 @@ void story_line(const char *text, int run, struct line *line);
 enum identifier_type story_type(char letter);
 struct hash128 story_message(size_t number);
 
+/* identity_page_test.c */
+void a_component_of_many_pages_reads_as_it_was_written(void **state);
+void an_event_changes_the_pages_that_it_must(void **state);
+void a_row_of_version_1_is_read_and_divided(void **state);
+void damaged_pages_are_refused_and_never_crash(void **state);
+void damaged_identifiers_are_refused_and_never_crash(void **state);
+
 /* identity_story_test.c */
 void every_story_gives_the_same_people_in_all_orders(void **state);
 void the_stories_agree_with_the_oracle(void **state);
