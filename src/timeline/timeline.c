@@ -176,7 +176,7 @@ struct timeline *timeline_new(const struct timeline_options *options)
     timeline->filling = timeline_feed_new();
     timeline->queue_end = &timeline->queue;
     timeline->code_events = mem_zero(CODES * sizeof *timeline->code_events);
-    timeline->days = mem_zero(DAYS * sizeof *timeline->days);
+    timeline->hours = mem_zero(HOURS * sizeof *timeline->hours);
     if (options->warehouse != NULL)
         timeline->rebuild_cut = warehouse_position(options->warehouse);
     timeline->stats.complete_from_us = INT64_MIN;
@@ -227,7 +227,7 @@ void timeline_close(struct timeline *timeline)
     timeline_feed_free(timeline->sealed);
     free(timeline->memo);
     free(timeline->code_events);
-    free(timeline->days);
+    free(timeline->hours);
     free(timeline->rows);
     free(timeline->rows_scratch);
     free(timeline->amounts);

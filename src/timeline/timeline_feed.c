@@ -206,7 +206,7 @@ void timeline_feed_apply(struct timeline *timeline, const struct feed *feed)
             row->amount = amounts;
         }
         timeline->code_events[row->code]++;
-        timeline->days[row->time / 86400]++;
+        timeline->hours[row->time / HOUR_S]++;
         count++;
     }
     timeline->events += count;
@@ -233,7 +233,7 @@ static uint64_t run_uncount(struct timeline *timeline, const struct piece *piece
         if (piece->time[i] < timeline->trim_before)
             continue; /* it does not count any more */
         timeline->code_events[timeline_piece_code(piece, i)]--;
-        timeline->days[piece->time[i] / 86400]--;
+        timeline->hours[piece->time[i] / HOUR_S]--;
         gone++;
     }
     return gone;

@@ -12,8 +12,6 @@
 #include "base/arena.h"
 #include "base/check.h"
 
-#define DAY_S 86400
-
 /* One page being gathered. */
 struct page {
     struct gathering *with;
@@ -53,7 +51,7 @@ static struct piece_shape rows_count(const struct page *page, const struct rows_
                 continue;
             with->ends[row->slot % PAGE_SLOTS]++;
             with->code_events[row->code]++;
-            with->days[row->time / DAY_S]++;
+            with->hours[row->time / HOUR_S]++;
             codes |= row->code;
             origins |= row->origin;
             shape.amounts += row->amount != 0;
@@ -192,7 +190,7 @@ struct piece *timeline_piece_gather(struct timeline *timeline, const struct rows
 void timeline_gathering_done(struct gathering *gathering)
 {
     free(gathering->code_events);
-    free(gathering->days);
+    free(gathering->hours);
     free(gathering->rows);
     free(gathering->scratch);
     free(gathering->amounts);

@@ -17,7 +17,8 @@
 #include "timeline/timeline_slots_int.h"
 #include "timeline/timeline_snapshot_int.h"
 
-#define DAYS 49711 /* of u32 seconds */
+#define HOUR_S 3600U
+#define HOURS 1193047 /* of u32 seconds */
 
 /* --- timeline_feed.c -------------------------------------------------------------------------- */
 
@@ -112,7 +113,7 @@ struct timeline {
     uint64_t retired_bytes;
     uint64_t events, base_events;
     uint64_t *code_events; /* [65,536] */
-    uint32_t *days;        /* [DAYS]: events by day */
+    uint32_t *hours;       /* [HOURS]: events by hour; sparse */
     uint32_t trim_before;  /* seconds: what is older is dropped */
     uint64_t position;
     struct retired *retired;

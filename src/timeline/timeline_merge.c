@@ -7,8 +7,8 @@
  * Readers take pages below `folded_pages` from the base alone, pages above from both.
  *
  * The merge is also where what must go does go: events of the erased, and, above the memory's
- * limit, the oldest. What is too old is decided by whole days of event time, from counts kept per
- * day, and such an event does not count from that moment on. */
+ * limit, the oldest. What is too old is decided by whole hours of event time, from counts kept per
+ * hour, and such an event does not count from that moment on. */
 #include "timeline/timeline_int.h"
 
 #include "base/check.h"
@@ -19,8 +19,7 @@
 #define STEP_MAX_US (50 * US_PER_MS) /* and at most: what was fed waits so long */
 #define STEP_US (2 * US_PER_MS)      /* of the merge at least, before the next look at the queue */
 #define MEMORY_HIGH_PERMILLE 940     /* above it the oldest go … */
-#define MEMORY_LOW_PERMILLE 850      /* … until this is left: days, not single events */
-#define DAY_S 86400U
+#define MEMORY_LOW_PERMILLE 850      /* … until this is left: hours, not single events */
 
 static void deltas_remove(struct timeline *timeline, uint32_t at)
 {
@@ -61,7 +60,7 @@ static uint64_t deltas_events(const struct timeline *timeline)
     return events;
 }
 
-/* Above the limit: from which day on events are kept. */
+/* Above the limit: from which hour on events are kept. */
 static void trim_decide(struct timeline *timeline)
 {
     size_t held = timeline_bytes(timeline), memory = timeline->options.memory_bytes;
@@ -71,13 +70,14 @@ static void trim_decide(struct timeline *timeline)
         return; /* what is decided already must go first */
     uint64_t too_many = (uint64_t)((double)(held - low) / ((double)held / (double)stored));
     uint64_t gone = 0;
-    uint32_t day = timeline->trim_before / DAY_S;
-    while (gone < too_many && day + 1 < DAYS) {
-        gone += timeline->days[day];
-        timeline->days[day++] = 0;
-    }
+    uint32_t hour = timeline->trim_before / HOUR_S;
+    for (; gone < too_many && hour + 1 < HOURS; hour++)
+        if (timeline->hours[hour] > 0) {
+            gone += timeline->hours[hour];
+            timeline->hours[hour] = 0;
+        }
     timeline->events -= gone;
-    timeline->trim_before = day * DAY_S;
+    timeline->trim_before = hour * HOUR_S;
     timeline->sweep_wanted = true;
     pthread_mutex_lock(&timeline->mutex);
     timeline->stats.dropped += gone;

@@ -161,7 +161,7 @@ void timeline_pages_build(struct rebuilding *whole)
     for (int t = 0; t < whole->threads; t++) {
         struct gathering *gathering = &whole->loaders[t].gathering;
         gathering->code_events = mem_zero(65536 * sizeof *gathering->code_events);
-        gathering->days = mem_zero(DAYS * sizeof *gathering->days);
+        gathering->hours = mem_zero(HOURS * sizeof *gathering->hours);
     }
     timeline_threads_run(whole, build_main);
     for (int t = 0; t < whole->threads; t++) {
@@ -169,8 +169,9 @@ void timeline_pages_build(struct rebuilding *whole)
         timeline->events += loader->events;
         for (uint32_t i = 0; i < 65536 && timeline->extract == NULL; i++)
             timeline->code_events[i] += loader->gathering.code_events[i];
-        for (uint32_t i = 0; i < DAYS; i++)
-            timeline->days[i] += loader->gathering.days[i];
+        for (uint32_t i = 0; i < HOURS; i++)
+            if (loader->gathering.hours[i] > 0)
+                timeline->hours[i] += loader->gathering.hours[i];
     }
     timeline->base_events = timeline->events;
     unlisted_give(timeline);

@@ -108,7 +108,7 @@ struct rows_part {
 /* What one thread uses again for one page after the other; zeros to begin with. */
 struct gathering {
     uint64_t *code_events;      /* [65,536] and … */
-    uint32_t *days;             /* … [DAYS]: what was gathered is added */
+    uint32_t *hours;            /* … [HOURS]: what was gathered is added */
     uint32_t ends[PAGE_SLOTS];  /* of runs */
     struct row *rows, *scratch; /* of the longest run that had to be sorted */
     uint32_t rows_capacity;

@@ -8,9 +8,9 @@
  *      back.
  *
  * So at no time are there much more than 24 bytes per event and the visitors' slots. Above the
- * memory's limit the rows of the newest days are read only. Then, and for a question, not everybody
- * is meant, so rows come before slots: each thread numbers the strangers that it meets, and when
- * they have slots their rows are dealt to the pages, too.
+ * memory's limit the rows of the newest hours are read only. Then, and for a question, not
+ * everybody is meant, so rows come before slots: each thread numbers the strangers that it meets,
+ * and when they have slots their rows are dealt to the pages, too.
  *
  * A timeline of one question (timeline_extract) is made in the same way, of the rows that the
  * question needs: parts of the warehouse instead of all of it, and an error instead of fewer days
@@ -38,7 +38,6 @@
 #define EVENT_BYTES 27   /* of a rebuild, at its peak */
 #define VISITOR_BYTES 48 /* slots, and what numbering them takes */
 #define COLUMN_BYTES 40  /* of an event while one property of it is read, at most */
-#define DAY_S 86400
 
 /* --- what the steps need ---------------------------------------------------------------------- */
 
@@ -329,7 +328,7 @@ static enum status number_query(struct warehouse *warehouse, const char *sql, st
     return status == ST_OK ? json_parse(NULL, buf_view(json), ret_doc, err) : status;
 }
 
-/* The first second that is kept, when not all of it fits: days from the newest on. */
+/* The first second that is kept, when not all of it fits: hours from the newest on. */
 static enum status trim_choose(struct rebuilding *whole, struct err *err)
 {
     struct timeline *timeline = whole->timeline;
@@ -355,17 +354,17 @@ static enum status trim_choose(struct rebuilding *whole, struct err *err)
             return ST_OK;
         }
         status = number_query(warehouse,
-                              "SELECT (epoch_us(time) // 86400000000)::BIGINT AS day, "
+                              "SELECT (epoch_us(time) // 3600000000)::BIGINT AS hour, "
                               "count(*)::UBIGINT FROM raw.event GROUP BY 1 ORDER BY 1 DESC",
                               &json, &doc, err);
         yyjson_arr_iter rows;
         yyjson_arr_iter_init(yyjson_obj_get(yyjson_doc_get_root(doc), "rows"), &rows);
         while (status == ST_OK && (row = yyjson_arr_iter_next(&rows)) != NULL) {
-            int64_t day = yyjson_get_sint(yyjson_arr_get_first(row));
+            int64_t hour = yyjson_get_sint(yyjson_arr_get_first(row));
             uint64_t events = yyjson_get_uint(yyjson_arr_get_last(row));
             room -= (double)events;
-            if (room < 0 && whole->trim_before == 0 && day + 1 < DAYS && day >= 0)
-                whole->trim_before = (uint32_t)(day + 1) * DAY_S;
+            if (room < 0 && whole->trim_before == 0 && hour + 1 < HOURS && hour >= 0)
+                whole->trim_before = (uint32_t)(hour + 1) * HOUR_S;
             if (whole->trim_before != 0)
                 dropped += events;
         }
@@ -398,7 +397,8 @@ static void forget(struct timeline *timeline)
     timeline->events = timeline->base_events = 0;
     timeline->trim_before = 0;
     memset(timeline->code_events, 0, 65536 * sizeof *timeline->code_events);
-    memset(timeline->days, 0, DAYS * sizeof *timeline->days);
+    free(timeline->hours);
+    timeline->hours = mem_zero(HOURS * sizeof *timeline->hours);
     timeline_snapshot_publish(timeline); /* empty; nobody can open it, and the memory is free */
 }
 

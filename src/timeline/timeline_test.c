@@ -5,6 +5,8 @@
 #include <sched.h>
 #include <stdlib.h>
 
+#define US_PER_HOUR (3600 * US_PER_S)
+
 static void world_open(struct world *world, uint64_t seed, uint32_t names, uint32_t merge_events)
 {
     *world = (struct world){.names = names, .position = 64};
@@ -96,14 +98,14 @@ static void above_the_limit_the_newest_are_complete(void **state)
         .memory_bytes = (size_t)3 << 20, .threads = 1, .merge_events = 4096};
     timeline_open(&options, &timeline);
     wait_ready(timeline);
-    uint64_t position = 64, days = 100, per_day = 4000;
-    for (uint64_t day = 0; day < days; day++) {
-        for (uint64_t i = 0; i < per_day; i++) {
+    uint64_t position = 64, hours = 100, per_hour = 4000;
+    for (uint64_t hour = 0; hour < hours; hour++) {
+        for (uint64_t i = 0; i < per_hour; i++) {
             struct timeline_event event = {.position = ++position,
                                            .visitor = (i % 500 + 1) << 10,
                                            .person = (i % 500 + 1) << 10,
                                            .time_us =
-                                               NOVEMBER + (int64_t)day * US_PER_DAY + (int64_t)i,
+                                               NOVEMBER + (int64_t)hour * US_PER_HOUR + (int64_t)i,
                                            .name = STR("x")};
             timeline_add_event(timeline, &event);
         }
@@ -123,9 +125,9 @@ static void above_the_limit_the_newest_are_complete(void **state)
     must(timeline_view_open(timeline, position, &view, &err), &err);
     timeline_stats(timeline, &stats);
     assert_true(view->complete_from_us > NOVEMBER);
-    uint64_t kept_days = days - (uint64_t)((view->complete_from_us - NOVEMBER) / US_PER_DAY),
+    uint64_t kept_hours = hours - (uint64_t)((view->complete_from_us - NOVEMBER) / US_PER_HOUR),
              kept = 0;
-    assert_true(kept_days > 5);
+    assert_true(kept_hours > 5);
     timeline_scan_open(view, NULL, &scan);
     struct timeline_cursor *cursor = timeline_cursor_open(scan);
     while (timeline_cursor_next(cursor, &run))
@@ -133,11 +135,11 @@ static void above_the_limit_the_newest_are_complete(void **state)
             kept += (int64_t)run.time[i] * US_PER_S >= view->complete_from_us;
     timeline_cursor_close(cursor);
     timeline_scan_close(scan);
-    assert_int_equal(kept, kept_days * per_day);
+    assert_int_equal(kept, kept_hours * per_hour);
     assert_int_equal(view->events, kept);
-    /* Whole days; more than the view knows when the next trim was decided since it was opened. */
-    assert_true(stats.dropped >= (days - kept_days) * per_day);
-    assert_int_equal(stats.dropped % per_day, 0);
+    /* Whole hours; more than the view knows when the next trim was decided since it was opened. */
+    assert_true(stats.dropped >= (hours - kept_hours) * per_hour);
+    assert_int_equal(stats.dropped % per_hour, 0);
     timeline_view_close(view);
     timeline_close(timeline);
 }
