@@ -191,22 +191,21 @@ static void view_traits(const struct summary *summary, struct arena *arena,
 static void view_lists(const struct summary *summary, struct arena *arena,
                        struct profile_view *view)
 {
-    const struct words *words = &summary->words;
     view->counters_count = summary->counters_n;
     view->counters = ARENA_ARRAY(arena, struct profile_counter, summary->counters_n + 1);
     for (size_t c = 0; c < summary->counters_n; c++) {
-        const struct counter *counter = &summary->counters[c];
+        const struct counter *counter = &summary_counters(summary)[c];
         view->counters[c] =
-            (struct profile_counter){arena_copy(arena, word_at(words, counter->name)),
+            (struct profile_counter){arena_copy(arena, word_at(summary, counter->name)),
                                      counter->count, counter->first_us, counter->last_us};
     }
     view->events_count = summary->events_n;
     view->events = ARENA_ARRAY(arena, struct profile_event, summary->events_n + 1);
     for (size_t e = 0; e < summary->events_n; e++) {
-        const struct newest *event = &summary->events[e];
-        view->events[e] = (struct profile_event){event->time_us, event->position,
-                                                 arena_copy(arena, word_at(words, event->name)),
-                                                 arena_copy(arena, word_at(words, event->channel))};
+        const struct newest *event = &summary_events(summary)[e];
+        view->events[e] = (struct profile_event){
+            event->time_us, event->position, arena_copy(arena, word_at(summary, event->name)),
+            arena_copy(arena, word_at(summary, event->channel))};
     }
 }
 

@@ -33,15 +33,14 @@ static void combine_traits(struct summary *summary, const struct summary *other,
 void summary_combine(struct summary *summary, const struct summary *other, struct arena *arena)
 {
     for (uint8_t c = 0; c < other->counters_n; c++) {
-        const struct counter *counter = &other->counters[c];
-        summary_add_counter(summary, word_at(&other->words, counter->name), counter->count,
+        const struct counter *counter = &summary_counters(other)[c];
+        summary_add_counter(summary, word_at(other, counter->name), counter->count,
                             counter->first_us, counter->last_us);
     }
     for (uint8_t e = 0; e < other->events_n; e++) {
-        const struct newest *event = &other->events[e];
-        summary_add_event(summary, event->time_us, event->position,
-                          word_at(&other->words, event->name),
-                          word_at(&other->words, event->channel));
+        const struct newest *event = &summary_events(other)[e];
+        summary_add_event(summary, event->time_us, event->position, word_at(other, event->name),
+                          word_at(other, event->channel));
     }
     summary->events_total += other->events_total;
     summary_add_seen(summary, other->first_seen_us, other->last_seen_us);

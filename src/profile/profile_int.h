@@ -9,34 +9,6 @@
 
 #define WORDS_MAX 160 /* 65 counters, 10 events of 2 words, and room before a sweep */
 
-/* --- profile_words.c: the names and channels of one summary, each once ------------------------ */
-
-struct word {
-    uint32_t hash;
-    uint16_t at; /* in text */
-    uint8_t n;
-};
-
-struct words {
-    struct word *list;
-    char *text;
-    uint16_t text_n, text_capacity;
-    uint8_t count, capacity;
-};
-
-void words_done(struct words *words);
-static inline struct str word_at(const struct words *words, uint8_t word)
-{
-    return (struct str){words->text + words->list[word].at, words->list[word].n};
-}
-bool words_has(const struct words *words, struct str text);
-/* The word's number, made when new; the caller sees to it that count < WORDS_MAX. */
-uint8_t words_put(struct words *words, struct str text);
-static inline size_t words_bytes(const struct words *words)
-{
-    return words->capacity * sizeof(struct word) + words->text_capacity;
-}
-
 /* --- profile_summary.c ------------------------------------------------------------------------ */
 
 struct counter {
@@ -45,26 +17,63 @@ struct counter {
     uint8_t name;
 };
 
+struct word {
+    uint32_t hash;
+    uint16_t at; /* in the text */
+    uint8_t n;
+};
+
 struct newest {
     int64_t time_us;
     uint64_t position;
     uint8_t name, channel;
-};
+} __attribute__((packed));
 
+/* Millions of these are in memory, and most are small: what grows lies in one block, the body, in
+ * the order counters, words, events, text, each with its room. */
 struct summary {
     struct state_entry entry; /* key.a: the visitor */
-    struct words words;
-    struct counter *counters; /* by name; "" first */
-    struct newest *events;    /* newest first */
+    char *body;               /* or NULL */
     char *traits;             /* profile_trait.c's bytes */
     uint32_t traits_n;
-    uint8_t counters_n, counters_capacity;
-    uint8_t events_n, events_capacity;
+    uint16_t text_n, text_room;
+    uint8_t counters_n, counters_room; /* by name; "" first */
+    uint8_t words_n, words_room;       /* the names and channels, each once */
+    uint8_t events_n, events_room;     /* newest first */
     uint64_t events_total;
     int64_t first_seen_us, last_seen_us; /* INT64_MAX and INT64_MIN before the first event */
     uint64_t orders;
     int64_t revenue_micros;
 };
+
+/* Valid until something is added. */
+static inline struct counter *summary_counters(const struct summary *summary)
+{
+    return (struct counter *)(void *)summary->body;
+}
+static inline struct word *summary_words(const struct summary *summary)
+{
+    return (struct word *)(void *)(summary_counters(summary) + summary->counters_room);
+}
+static inline struct newest *summary_events(const struct summary *summary)
+{
+    return (struct newest *)(summary_words(summary) + summary->words_room);
+}
+static inline char *summary_text(const struct summary *summary)
+{
+    return (char *)(summary_events(summary) + summary->events_room);
+}
+static inline struct str word_at(const struct summary *summary, uint8_t word)
+{
+    const struct word *found = &summary_words(summary)[word];
+    return (struct str){summary_text(summary) + found->at, found->n};
+}
+
+/* Room for so many of each in all. */
+struct summary_room {
+    unsigned counters, words, events, text;
+};
+void summary_make_room(struct summary *summary, struct summary_room room);
 
 extern const struct state_table_def summary_table;
 
@@ -72,6 +81,11 @@ struct summary *summary_new(uint64_t visitor);
 void summary_free(struct summary *summary);
 /* Keep entry.bytes true after a change. */
 void summary_measure(struct summary *summary);
+
+/* profile_words.c. */
+bool words_has(const struct summary *summary, struct str text);
+/* The word's number, made when new; the caller sees to it that words_n < WORDS_MAX. */
+uint8_t words_put(struct summary *summary, struct str text);
 
 void summary_add_counter(struct summary *summary, struct str name, uint32_t count, int64_t first_us,
                          int64_t last_us);

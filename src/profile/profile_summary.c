@@ -8,7 +8,7 @@
  * events. The same holds for the ten newest events.
  *
  * Invariants: counters ascend by name and "" is the first; events descend by (time, position);
- * numbers of words are below words.count. docs/format/profile.md draws the bytes. */
+ * numbers of words are below words_n. docs/format/profile.md draws the bytes. */
 #include "profile/profile_int.h"
 
 #include <stdlib.h>
@@ -16,6 +16,8 @@
 #include "base/check.h"
 
 #define SUMMARY_VERSION 1
+#define CACHE_LINE 64
+#define BLOCK_BYTES 16 /* what malloc takes for itself, of a further block */
 
 struct summary *summary_new(uint64_t visitor)
 {
@@ -29,19 +31,55 @@ struct summary *summary_new(uint64_t visitor)
 
 void summary_free(struct summary *summary)
 {
-    words_done(&summary->words);
-    free(summary->counters);
-    free(summary->events);
+    free(summary->body);
     free(summary->traits);
     free(summary);
 }
 
+static size_t body_bytes(const struct summary *summary)
+{
+    return summary->counters_room * sizeof(struct counter) +
+           summary->words_room * sizeof(struct word) +
+           summary->events_room * sizeof(struct newest) + summary->text_room;
+}
+
 void summary_measure(struct summary *summary)
 {
-    summary->entry.bytes =
-        (uint32_t)(sizeof *summary + words_bytes(&summary->words) +
-                   summary->counters_capacity * sizeof(struct counter) +
-                   summary->events_capacity * sizeof(struct newest) + summary->traits_n);
+    size_t body = summary->body == NULL ? 0 : BLOCK_BYTES + body_bytes(summary);
+    size_t traits = summary->traits == NULL ? 0 : BLOCK_BYTES + summary->traits_n;
+    summary->entry.bytes = (uint32_t)(sizeof *summary + body + traits);
+}
+
+/* --- room ------------------------------------------------------------------------------------- */
+
+static void part_copy(void *to, const void *from, size_t n)
+{
+    if (n > 0)
+        memcpy(to, from, n);
+}
+
+void summary_make_room(struct summary *summary, struct summary_room room)
+{
+    struct summary old = *summary;
+    CHECK(room.counters <= UINT8_MAX && room.words <= UINT8_MAX && room.events <= UINT8_MAX &&
+          room.text <= UINT16_MAX);
+    summary->counters_room = (uint8_t)room.counters;
+    summary->words_room = (uint8_t)room.words;
+    summary->events_room = (uint8_t)room.events;
+    summary->text_room = (uint16_t)room.text;
+    summary->body = mem_alloc(body_bytes(summary));
+    part_copy(summary_counters(summary), summary_counters(&old),
+              old.counters_n * sizeof(struct counter));
+    part_copy(summary_words(summary), summary_words(&old), old.words_n * sizeof(struct word));
+    part_copy(summary_events(summary), summary_events(&old), old.events_n * sizeof(struct newest));
+    part_copy(summary_text(summary), summary_text(&old), old.text_n);
+    free(old.body);
+}
+
+static struct summary_room room_of(const struct summary *summary)
+{
+    return (struct summary_room){summary->counters_room, summary->words_room, summary->events_room,
+                                 summary->text_room};
 }
 
 /* --- words that nobody uses any more ---------------------------------------------------------- */
@@ -49,17 +87,22 @@ void summary_measure(struct summary *summary)
 /* Number the words anew, in the order of their use. */
 static void words_sweep(struct summary *summary)
 {
-    struct words old = summary->words;
-    summary->words = (struct words){0};
-    for (uint8_t c = 0; c < summary->counters_n; c++)
-        summary->counters[c].name =
-            words_put(&summary->words, word_at(&old, summary->counters[c].name));
-    for (uint8_t e = 0; e < summary->events_n; e++) {
-        struct newest *event = &summary->events[e];
-        event->name = words_put(&summary->words, word_at(&old, event->name));
-        event->channel = words_put(&summary->words, word_at(&old, event->channel));
+    struct summary old = *summary;
+    old.body = mem_alloc(body_bytes(summary));
+    memcpy(old.body, summary->body, body_bytes(summary));
+    summary->words_n = 0;
+    summary->text_n = 0;
+    for (uint8_t c = 0; c < summary->counters_n; c++) {
+        uint8_t word = words_put(summary, word_at(&old, summary_counters(&old)[c].name));
+        summary_counters(summary)[c].name = word;
     }
-    words_done(&old);
+    for (uint8_t e = 0; e < summary->events_n; e++) {
+        uint8_t name = words_put(summary, word_at(&old, summary_events(&old)[e].name));
+        uint8_t channel = words_put(summary, word_at(&old, summary_events(&old)[e].channel));
+        summary_events(summary)[e].name = name;
+        summary_events(summary)[e].channel = channel;
+    }
+    free(old.body);
 }
 
 static struct str name_cut(struct str name)
@@ -69,16 +112,16 @@ static struct str name_cut(struct str name)
 
 static uint8_t word_put(struct summary *summary, struct str text)
 {
-    if (summary->words.count == WORDS_MAX && !words_has(&summary->words, text))
+    if (summary->words_n == WORDS_MAX && !words_has(summary, text))
         words_sweep(summary);
-    return words_put(&summary->words, text);
+    return words_put(summary, text);
 }
 
 /* --- counters --------------------------------------------------------------------------------- */
 
 static struct str counter_name(const struct summary *summary, uint8_t c)
 {
-    return word_at(&summary->words, summary->counters[c].name);
+    return word_at(summary, summary_counters(summary)[c].name);
 }
 
 static void counter_join(struct counter *counter, const struct counter *more)
@@ -92,19 +135,19 @@ static void counter_join(struct counter *counter, const struct counter *more)
 
 static void counter_insert(struct summary *summary, const struct counter *counter)
 {
-    if (summary->counters_n == summary->counters_capacity) {
-        summary->counters_capacity =
-            (uint8_t)(summary->counters_capacity == 0 ? 2 : summary->counters_capacity * 3 / 2);
-        summary->counters =
-            mem_grow(summary->counters, summary->counters_capacity * sizeof *summary->counters);
+    struct summary_room room = room_of(summary);
+    if (summary->counters_n == room.counters) {
+        room.counters += room.counters / 4 + 1;
+        summary_make_room(summary, room);
     }
-    struct str name = word_at(&summary->words, counter->name);
+    struct counter *counters = summary_counters(summary);
+    struct str name = word_at(summary, counter->name);
     uint8_t at = summary->counters_n;
     while (at > 0 && str_compare(counter_name(summary, (uint8_t)(at - 1)), name) > 0)
         at--;
-    memmove(&summary->counters[at + 1], &summary->counters[at],
-            (size_t)(summary->counters_n - at) * sizeof *summary->counters);
-    summary->counters[at] = *counter;
+    memmove(&counters[at + 1], &counters[at],
+            (size_t)(summary->counters_n - at) * sizeof *counters);
+    counters[at] = *counter;
     summary->counters_n++;
 }
 
@@ -112,7 +155,7 @@ static void counter_insert(struct summary *summary, const struct counter *counte
 static void counter_add_rest(struct summary *summary, const struct counter *counter)
 {
     if (summary->counters_n > 0 && counter_name(summary, 0).n == 0) {
-        counter_join(&summary->counters[0], counter);
+        counter_join(summary_counters(summary), counter);
         return;
     }
     struct counter rest = *counter;
@@ -131,8 +174,8 @@ void summary_add_counter(struct summary *summary, struct str name, uint32_t coun
 {
     struct counter counter = {first_us, last_us, count, word_put(summary, name_cut(name))};
     for (uint8_t c = 0; c < summary->counters_n; c++)
-        if (summary->counters[c].name == counter.name) {
-            counter_join(&summary->counters[c], &counter);
+        if (summary_counters(summary)[c].name == counter.name) {
+            counter_join(&summary_counters(summary)[c], &counter);
             return;
         }
     if (name.n == 0) {
@@ -145,7 +188,7 @@ void summary_add_counter(struct summary *summary, struct str name, uint32_t coun
             counter_add_rest(summary, &counter);
             return;
         }
-        struct counter pushed = summary->counters[last];
+        struct counter pushed = summary_counters(summary)[last];
         summary->counters_n--;
         counter_insert(summary, &counter);
         counter_add_rest(summary, &pushed);
@@ -166,27 +209,26 @@ void summary_add_event(struct summary *summary, int64_t time_us, uint64_t positi
 {
     struct newest event = {.time_us = time_us, .position = position};
     bool full = summary->events_n == PROFILE_EVENTS_MAX;
-    if (full && !newer(&event, &summary->events[PROFILE_EVENTS_MAX - 1]))
+    if (full && !newer(&event, &summary_events(summary)[PROFILE_EVENTS_MAX - 1]))
         return;
     summary->events_n = (uint8_t)(summary->events_n - full);
     event.name = word_put(summary, name_cut(name));
-    uint8_t words = summary->words.count;
+    uint8_t words = summary->words_n;
     event.channel = word_put(summary, name_cut(channel));
-    if (summary->words.count < words) /* and the first was swept away: nobody used it yet */
+    if (summary->words_n < words) /* and the first was swept away: nobody used it yet */
         event.name = word_put(summary, name_cut(name));
-    if (summary->events_n == summary->events_capacity) {
-        int capacity = summary->events_capacity == 0 ? 2 : summary->events_capacity * 2;
-        summary->events_capacity =
-            (uint8_t)(capacity < PROFILE_EVENTS_MAX ? capacity : PROFILE_EVENTS_MAX);
-        summary->events =
-            mem_grow(summary->events, summary->events_capacity * sizeof *summary->events);
+    struct summary_room room = room_of(summary);
+    if (summary->events_n == room.events) {
+        unsigned more = room.events + room.events / 4 + 1;
+        room.events = more < PROFILE_EVENTS_MAX ? more : PROFILE_EVENTS_MAX;
+        summary_make_room(summary, room);
     }
+    struct newest *events = summary_events(summary);
     uint8_t at = summary->events_n;
-    while (at > 0 && newer(&event, &summary->events[at - 1]))
+    while (at > 0 && newer(&event, &events[at - 1]))
         at--;
-    memmove(&summary->events[at + 1], &summary->events[at],
-            (size_t)(summary->events_n - at) * sizeof *summary->events);
-    summary->events[at] = event;
+    memmove(&events[at + 1], &events[at], (size_t)(summary->events_n - at) * sizeof *events);
+    events[at] = event;
     summary->events_n++;
 }
 
@@ -243,12 +285,12 @@ static void summary_encode(const struct state_entry *entry, struct buf *buf)
     put_zigzag(buf, summary->last_seen_us);
     buf_varint(buf, summary->orders);
     put_zigzag(buf, summary->revenue_micros);
-    buf_char(buf, (char)summary->words.count);
-    for (uint8_t w = 0; w < summary->words.count; w++)
-        buf_blob(buf, word_at(&summary->words, w));
+    buf_char(buf, (char)summary->words_n);
+    for (uint8_t w = 0; w < summary->words_n; w++)
+        buf_blob(buf, word_at(summary, w));
     buf_char(buf, (char)summary->counters_n);
     for (uint8_t c = 0; c < summary->counters_n; c++) {
-        const struct counter *counter = &summary->counters[c];
+        const struct counter *counter = &summary_counters(summary)[c];
         buf_char(buf, (char)counter->name);
         buf_varint(buf, counter->count);
         put_zigzag(buf, counter->first_us);
@@ -256,7 +298,7 @@ static void summary_encode(const struct state_entry *entry, struct buf *buf)
     }
     buf_char(buf, (char)summary->events_n);
     for (uint8_t e = 0; e < summary->events_n; e++) {
-        const struct newest *event = &summary->events[e];
+        const struct newest *event = &summary_events(summary)[e];
         buf_char(buf, (char)event->name);
         buf_char(buf, (char)event->channel);
         put_zigzag(buf, event->time_us);
@@ -268,61 +310,94 @@ static void summary_encode(const struct state_entry *entry, struct buf *buf)
 static void summary_prefetch(const struct state_entry *entry)
 {
     const struct summary *summary = (const struct summary *)entry;
-    __builtin_prefetch(summary->words.list);
-    __builtin_prefetch(summary->words.text);
-    __builtin_prefetch(summary->counters);
-    __builtin_prefetch(summary->events);
+    size_t n = summary->body == NULL ? 0 : body_bytes(summary);
+    for (size_t at = 0; at < n; at += CACHE_LINE)
+        __builtin_prefetch(summary->body + at);
     __builtin_prefetch(summary->traits);
 }
 
-static bool words_read(struct cursor *cursor, struct words *words)
+/* A summary as it is read: borrowed and on the stack, then put into a body of its size. */
+struct reading {
+    struct str words[WORDS_MAX];
+    struct counter counters[PROFILE_EVENT_NAMES_MAX + 1];
+    struct newest events[PROFILE_EVENTS_MAX];
+    uint8_t words_n, counters_n, events_n;
+    size_t text_n;
+};
+
+static bool words_read(struct cursor *cursor, struct reading *reading)
 {
     uint8_t count = cursor_u8(cursor);
-    for (uint8_t w = 0; w < count && count <= WORDS_MAX; w++) {
+    if (count > WORDS_MAX)
+        return false;
+    for (uint8_t w = 0; w < count; w++) {
         struct str text = cursor_blob(cursor);
-        if (cursor->bad || text.n > LIMIT_NAME_BYTES || words_put(words, text) != w)
+        if (cursor->bad || text.n > LIMIT_NAME_BYTES)
             return false;
+        reading->words[reading->words_n++] = text;
+        reading->text_n += text.n;
     }
-    return count <= WORDS_MAX && !cursor->bad;
+    return !cursor->bad;
 }
 
-static bool counters_read(struct cursor *cursor, struct summary *summary)
+static bool counters_read(struct cursor *cursor, struct reading *reading)
 {
     uint8_t count = cursor_u8(cursor);
+    if (count > PROFILE_EVENT_NAMES_MAX + 1)
+        return false;
     for (uint8_t c = 0; c < count; c++) {
-        struct counter counter = {.name = cursor_u8(cursor)};
+        struct counter *counter = &reading->counters[c];
+        *counter = (struct counter){.name = cursor_u8(cursor)};
         uint64_t n = cursor_varint(cursor);
-        counter.first_us = get_zigzag(cursor);
-        counter.last_us = get_zigzag(cursor);
-        if (cursor->bad || counter.name >= summary->words.count || n > UINT32_MAX)
+        counter->first_us = get_zigzag(cursor);
+        counter->last_us = get_zigzag(cursor);
+        counter->count = (uint32_t)n;
+        if (cursor->bad || counter->name >= reading->words_n || n > UINT32_MAX)
             return false;
-        struct str name = word_at(&summary->words, counter.name);
-        if (c > 0 && str_compare(counter_name(summary, (uint8_t)(c - 1)), name) >= 0)
+        struct str name = reading->words[counter->name];
+        if (c > 0 && str_compare(reading->words[reading->counters[c - 1].name], name) >= 0)
             return false;
-        counter.count = (uint32_t)n;
-        counter_insert(summary, &counter);
-        if (counters_named(summary) > PROFILE_EVENT_NAMES_MAX)
+        reading->counters_n++;
+    }
+    return count <= PROFILE_EVENT_NAMES_MAX || reading->words[reading->counters[0].name].n == 0;
+}
+
+static bool events_read(struct cursor *cursor, struct reading *reading)
+{
+    uint8_t count = cursor_u8(cursor);
+    if (count > PROFILE_EVENTS_MAX)
+        return false;
+    for (uint8_t e = 0; e < count; e++) {
+        struct newest *event = &reading->events[e];
+        event->name = cursor_u8(cursor);
+        event->channel = cursor_u8(cursor);
+        event->time_us = get_zigzag(cursor);
+        event->position = cursor_varint(cursor);
+        if (cursor->bad || event->name >= reading->words_n || event->channel >= reading->words_n ||
+            (e > 0 && !newer(&reading->events[e - 1], event)))
             return false;
+        reading->events_n++;
     }
     return true;
 }
 
-static bool events_read(struct cursor *cursor, struct summary *summary)
+/* False when a word stands twice. */
+static bool body_make(struct summary *summary, const struct reading *reading)
 {
-    uint8_t count = cursor_u8(cursor);
-    for (uint8_t e = 0; e < count && count <= PROFILE_EVENTS_MAX; e++) {
-        uint8_t name = cursor_u8(cursor);
-        uint8_t channel = cursor_u8(cursor);
-        struct newest event = {0};
-        event.time_us = get_zigzag(cursor);
-        event.position = cursor_varint(cursor);
-        if (cursor->bad || name >= summary->words.count || channel >= summary->words.count ||
-            (e > 0 && !newer(&summary->events[e - 1], &event)))
+    if (reading->words_n == 0)
+        return true;
+    summary_make_room(summary, (struct summary_room){reading->counters_n, reading->words_n,
+                                                     reading->events_n, (unsigned)reading->text_n});
+    for (uint8_t w = 0; w < reading->words_n; w++)
+        if (words_put(summary, reading->words[w]) != w)
             return false;
-        summary_add_event(summary, event.time_us, event.position, word_at(&summary->words, name),
-                          word_at(&summary->words, channel));
-    }
-    return count <= PROFILE_EVENTS_MAX;
+    part_copy(summary_counters(summary), reading->counters,
+              reading->counters_n * sizeof reading->counters[0]);
+    part_copy(summary_events(summary), reading->events,
+              reading->events_n * sizeof reading->events[0]);
+    summary->counters_n = reading->counters_n;
+    summary->events_n = reading->events_n;
+    return true;
 }
 
 static bool summary_read(struct cursor *cursor, struct summary *summary)
@@ -334,8 +409,11 @@ static bool summary_read(struct cursor *cursor, struct summary *summary)
     summary->last_seen_us = get_zigzag(cursor);
     summary->orders = cursor_varint(cursor);
     summary->revenue_micros = get_zigzag(cursor);
-    if (cursor->bad || !words_read(cursor, &summary->words) || !counters_read(cursor, summary) ||
-        !events_read(cursor, summary))
+    struct reading reading;
+    reading.words_n = reading.counters_n = reading.events_n = 0;
+    reading.text_n = 0;
+    if (cursor->bad || !words_read(cursor, &reading) || !counters_read(cursor, &reading) ||
+        !events_read(cursor, &reading) || !body_make(summary, &reading))
         return false;
     struct str traits = cursor_bytes(cursor, (size_t)(cursor->end - cursor->p));
     if (cursor->bad || traits.n > 2 * PROFILE_TRAITS_BYTES_MAX)

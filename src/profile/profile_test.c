@@ -537,6 +537,37 @@ static void combine_is_commutative_and_associative(void **state)
     arena_done(&arena);
 }
 
+/* Most visitors are seen once or twice; a million of them are to fit. */
+static void a_summary_takes_little_more_than_what_it_holds(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"Product Viewed", "Product Added", "Cart Viewed",
+                                        "Checkout Started", "Order Completed"};
+    struct summary *summary = summary_new(1);
+    summary_measure(summary);
+    uint32_t empty = summary->entry.bytes;
+    for (uint64_t i = 0; i < 5; i++) {
+        summary_add_counter(summary, str_of(names[i]), 1, 10, 20);
+        summary_add_event(summary, 10, i, str_of(names[i]), STR("browser"));
+        summary_measure(summary);
+        if (i == 0)
+            assert_true(summary->entry.bytes <= empty + 100);
+    }
+    uint32_t grown = summary->entry.bytes;
+    assert_true(grown <= 530);
+    struct buf bytes;
+    buf_init(&bytes, 4096);
+    summary_table.encode(&summary->entry, &bytes);
+    struct state_entry *entry = summary_table.decode((struct hash128){1, 0}, buf_view(&bytes));
+    assert_non_null(entry);
+    assert_true(entry->bytes < grown); /* room for nothing more, until something is added */
+    summary_add_counter((struct summary *)entry, STR("sixth"), 1, 30, 30);
+    assert_int_equal(((struct summary *)entry)->counters_n, 6);
+    summary_table.free(entry);
+    summary_free(summary);
+    buf_done(&bytes);
+}
+
 static void bytes_come_back_and_damaged_ones_are_refused(void **state)
 {
     (void)state;
@@ -723,6 +754,7 @@ int main(void)
         cmocka_unit_test(an_import_of_traits_is_no_visit),
         cmocka_unit_test(the_first_64_names_keep_their_own_counter_in_any_order),
         cmocka_unit_test(combine_is_commutative_and_associative),
+        cmocka_unit_test(a_summary_takes_little_more_than_what_it_holds),
         cmocka_unit_test(bytes_come_back_and_damaged_ones_are_refused),
         cmocka_unit_test(what_is_too_much_is_counted_and_not_kept),
         cmocka_unit_test(many_increments_and_values_stay_bounded_and_exact_in_sum),

@@ -5,8 +5,6 @@
  * otherwise. So each summary has its own few words, and everything else in it is a number. */
 #include "profile/profile_int.h"
 
-#include <stdlib.h>
-
 #include "base/check.h"
 
 /* Of the length and both ends: it only spares comparisons, and of no more than 160 short texts, so
@@ -25,53 +23,55 @@ static uint32_t word_hash(struct str text)
     return (uint32_t)((mixed * UINT64_C(0xd6e8feb86659fd93)) >> 32);
 }
 
-void words_done(struct words *words)
-{
-    free(words->list);
-    free(words->text);
-    *words = (struct words){0};
-}
+/* Name and channel of a first event find room at once. */
+#define WORDS_FIRST 2
+#define CHANNEL_BYTES 8
 
-static void words_reserve(struct words *words, size_t text_n)
+static void words_reserve(struct summary *summary, size_t text_n)
 {
-    if (words->count == words->capacity) {
-        words->capacity = (uint8_t)(words->capacity == 0 ? 3 : words->capacity * 3 / 2);
-        words->list = mem_grow(words->list, words->capacity * sizeof *words->list);
-    }
-    size_t need = words->text_n + text_n;
+    struct summary_room room = {summary->counters_room, summary->words_room, summary->events_room,
+                                summary->text_room};
+    size_t need = summary->text_n + text_n;
     CHECK(need <= UINT16_MAX);
-    if (need > words->text_capacity) {
-        words->text_capacity = (uint16_t)(need + need / 4 <= UINT16_MAX ? need + need / 4 : need);
-        words->text = mem_grow(words->text, words->text_capacity);
-    }
+    if (summary->body == NULL)
+        room = (struct summary_room){1, WORDS_FIRST, 1, (unsigned)text_n + CHANNEL_BYTES};
+    else if (summary->words_n < summary->words_room && need <= summary->text_room)
+        return;
+    if (summary->words_n >= room.words)
+        room.words += room.words / 4 + 1;
+    if (need > room.text)
+        room.text = (unsigned)(need + need / 4 <= UINT16_MAX ? need + need / 4 : need);
+    summary_make_room(summary, room);
 }
 
-/* words->count when it is not there. */
-static uint8_t word_find(const struct words *words, uint32_t hash, struct str text)
+/* summary->words_n when it is not there. */
+static uint8_t word_find(const struct summary *summary, uint32_t hash, struct str text)
 {
     uint8_t w = 0;
-    while (w < words->count && (words->list[w].hash != hash || !str_eq(word_at(words, w), text)))
+    while (w < summary->words_n &&
+           (summary_words(summary)[w].hash != hash || !str_eq(word_at(summary, w), text)))
         w++;
     return w;
 }
 
-bool words_has(const struct words *words, struct str text)
+bool words_has(const struct summary *summary, struct str text)
 {
-    return word_find(words, word_hash(text), text) < words->count;
+    return word_find(summary, word_hash(text), text) < summary->words_n;
 }
 
-uint8_t words_put(struct words *words, struct str text)
+uint8_t words_put(struct summary *summary, struct str text)
 {
     CHECK(text.n <= LIMIT_NAME_BYTES);
     uint32_t hash = word_hash(text);
-    uint8_t found = word_find(words, hash, text);
-    if (found < words->count)
+    uint8_t found = word_find(summary, hash, text);
+    if (found < summary->words_n)
         return found;
-    CHECK(words->count < WORDS_MAX);
-    words_reserve(words, text.n);
-    words->list[words->count] = (struct word){hash, words->text_n, (uint8_t)text.n};
+    CHECK(summary->words_n < WORDS_MAX);
+    words_reserve(summary, text.n);
+    summary_words(summary)[summary->words_n] =
+        (struct word){hash, summary->text_n, (uint8_t)text.n};
     if (text.n > 0)
-        memcpy(words->text + words->text_n, text.p, text.n);
-    words->text_n = (uint16_t)(words->text_n + text.n);
-    return words->count++;
+        memcpy(summary_text(summary) + summary->text_n, text.p, text.n);
+    summary->text_n = (uint16_t)(summary->text_n + text.n);
+    return summary->words_n++;
 }
