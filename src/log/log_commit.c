@@ -268,8 +268,8 @@ static void group_commit(struct log *log, struct group *group)
     uint64_t first = log->end;
     log->crowd = group->appends;
     group_publish(log, group, sync_us);
+    ahead_want(log); /* before: who is answered may look at what is ahead */
     group_answer(group, ST_OK, first, log->last_us);
-    ahead_want(log);
 #ifdef HEZOU_TEST_HOOKS
     free((char *)(uintptr_t)copy.frames.p);
 #endif
