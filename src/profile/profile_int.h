@@ -74,6 +74,11 @@ struct summary_room {
     unsigned counters, words, events, text;
 };
 void summary_make_room(struct summary *summary, struct summary_room room);
+static inline struct summary_room summary_room_of(const struct summary *summary)
+{
+    return (struct summary_room){summary->counters_room, summary->words_room, summary->events_room,
+                                 summary->text_room};
+}
 
 extern const struct state_table_def summary_table;
 

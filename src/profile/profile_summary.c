@@ -76,12 +76,6 @@ void summary_make_room(struct summary *summary, struct summary_room room)
     free(old.body);
 }
 
-static struct summary_room room_of(const struct summary *summary)
-{
-    return (struct summary_room){summary->counters_room, summary->words_room, summary->events_room,
-                                 summary->text_room};
-}
-
 /* --- words that nobody uses any more ---------------------------------------------------------- */
 
 /* Number the words anew, in the order of their use. */
@@ -135,7 +129,7 @@ static void counter_join(struct counter *counter, const struct counter *more)
 
 static void counter_insert(struct summary *summary, const struct counter *counter)
 {
-    struct summary_room room = room_of(summary);
+    struct summary_room room = summary_room_of(summary);
     if (summary->counters_n == room.counters) {
         room.counters += room.counters / 4 + 1;
         summary_make_room(summary, room);
@@ -217,7 +211,7 @@ void summary_add_event(struct summary *summary, int64_t time_us, uint64_t positi
     event.channel = word_put(summary, name_cut(channel));
     if (summary->words_n < words) /* and the first was swept away: nobody used it yet */
         event.name = word_put(summary, name_cut(name));
-    struct summary_room room = room_of(summary);
+    struct summary_room room = summary_room_of(summary);
     if (summary->events_n == room.events) {
         unsigned more = room.events + room.events / 4 + 1;
         room.events = more < PROFILE_EVENTS_MAX ? more : PROFILE_EVENTS_MAX;

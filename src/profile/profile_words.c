@@ -29,8 +29,7 @@ static uint32_t word_hash(struct str text)
 
 static void words_reserve(struct summary *summary, size_t text_n)
 {
-    struct summary_room room = {summary->counters_room, summary->words_room, summary->events_room,
-                                summary->text_room};
+    struct summary_room room = summary_room_of(summary);
     size_t need = summary->text_n + text_n;
     CHECK(need <= UINT16_MAX);
     if (summary->body == NULL)
