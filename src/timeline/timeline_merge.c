@@ -7,8 +7,9 @@
  * Readers take pages below `folded_pages` from the base alone, pages above from both.
  *
  * The merge is also where what must go does go: events of the erased, and, above the memory's
- * limit, the oldest. What is too old is decided by whole hours of event time, from counts kept per
- * hour, and such an event does not count from that moment on. */
+ * limit, the oldest. What is too old is decided from counts kept per hour of event time, and in the
+ * one hour of which only a part goes, by second: a day's or an hour's rush may be more than fits.
+ * Such an event does not count from that moment on. */
 #include "timeline/timeline_int.h"
 
 #include "base/check.h"
@@ -19,7 +20,7 @@
 #define STEP_MAX_US (50 * US_PER_MS) /* and at most: what was fed waits so long */
 #define STEP_US (2 * US_PER_MS)      /* of the merge at least, before the next look at the queue */
 #define MEMORY_HIGH_PERMILLE 940     /* above it the oldest go … */
-#define MEMORY_LOW_PERMILLE 850      /* … until this is left: hours, not single events */
+#define MEMORY_LOW_PERMILLE 850      /* … until this is left: seldom, as each time all is swept */
 
 static void deltas_remove(struct timeline *timeline, uint32_t at)
 {
@@ -60,7 +61,49 @@ static uint64_t deltas_events(const struct timeline *timeline)
     return events;
 }
 
-/* Above the limit: from which hour on events are kept. */
+/* A part of an hour of event time; who is erased does not count. */
+struct part {
+    uint32_t from, below; /* seconds since 1970 */
+    uint32_t seconds[HOUR_S];
+};
+
+static void part_add(const struct timeline *timeline, const struct piece *piece, struct part *part)
+{
+    uint32_t length = part->below - part->from;
+    for (uint32_t run = 0; piece != NULL && run < piece->runs; run++) {
+        uint32_t slot = piece->slots != NULL ? piece->slots[run] : piece->first_slot + run;
+        if (piece->offsets[run] == piece->offsets[run + 1] ||
+            timeline_slot_person(&timeline->slots, slot) == PERSON_ERASED)
+            continue;
+        for (uint32_t i = piece->offsets[run]; i < piece->offsets[run + 1]; i++)
+            if (piece->time[i] - part->from < length) /* also below: what wraps is large */
+                part->seconds[piece->time[i] - part->from]++;
+    }
+}
+
+/* Of the hour that `trim_before` lies in, so many of the oldest or a few more; how many. */
+static uint64_t trim_in_hour(struct timeline *timeline, uint64_t too_many)
+{
+    struct part part = {.from = timeline->trim_before,
+                        .below = (timeline->trim_before / HOUR_S + 1) * HOUR_S};
+    for (uint32_t page = 0; page < timeline->slots.pages; page++)
+        part_add(timeline, timeline->base[page], &part);
+    for (uint32_t i = 0; i < timeline->deltas_count; i++)
+        part_add(timeline, timeline->deltas[i], &part);
+    uint64_t gone = 0;
+    uint32_t *left = &timeline->hours[part.from / HOUR_S];
+    for (uint32_t second = part.from; second < part.below && gone < too_many; second++) {
+        gone += part.seconds[second - part.from];
+        timeline->trim_before = second + 1;
+    }
+    CHECK(gone <= *left);
+    *left -= (uint32_t)gone;
+    if (*left == 0)
+        timeline->trim_before = part.below;
+    return gone;
+}
+
+/* Above the limit: from which second on events are kept. No merge is under way. */
 static void trim_decide(struct timeline *timeline)
 {
     size_t held = timeline_bytes(timeline), memory = timeline->options.memory_bytes;
@@ -70,14 +113,15 @@ static void trim_decide(struct timeline *timeline)
         return; /* what is decided already must go first */
     uint64_t too_many = (uint64_t)((double)(held - low) / ((double)held / (double)stored));
     uint64_t gone = 0;
-    uint32_t hour = timeline->trim_before / HOUR_S;
-    for (; gone < too_many && hour + 1 < HOURS; hour++)
-        if (timeline->hours[hour] > 0) {
-            gone += timeline->hours[hour];
-            timeline->hours[hour] = 0;
-        }
+    for (uint32_t hour = timeline->trim_before / HOUR_S;
+         hour + 1 < HOURS && gone + timeline->hours[hour] <= too_many; hour++) {
+        gone += timeline->hours[hour];
+        timeline->hours[hour] = 0;
+        timeline->trim_before = (hour + 1) * HOUR_S;
+    }
+    if (gone < too_many && timeline->trim_before / HOUR_S + 1 < HOURS)
+        gone += trim_in_hour(timeline, too_many - gone);
     timeline->events -= gone;
-    timeline->trim_before = hour * HOUR_S;
     timeline->sweep_wanted = true;
     pthread_mutex_lock(&timeline->mutex);
     timeline->stats.dropped += gone;

@@ -8,9 +8,9 @@
  *      back.
  *
  * So at no time are there much more than 24 bytes per event and the visitors' slots. Above the
- * memory's limit the rows of the newest hours are read only. Then, and for a question, not
- * everybody is meant, so rows come before slots: each thread numbers the strangers that it meets,
- * and when they have slots their rows are dealt to the pages, too.
+ * memory's limit the newest rows are read only. Then, and for a question, not everybody is meant,
+ * so rows come before slots: each thread numbers the strangers that it meets, and when they have
+ * slots their rows are dealt to the pages, too.
  *
  * A timeline of one question (timeline_extract) is made in the same way, of the rows that the
  * question needs: parts of the warehouse instead of all of it, and an error instead of fewer days
@@ -328,53 +328,93 @@ static enum status number_query(struct warehouse *warehouse, const char *sql, st
     return status == ST_OK ? json_parse(NULL, buf_view(json), ret_doc, err) : status;
 }
 
-/* The first second that is kept, when not all of it fits: hours from the newest on. */
+/* What a query says of rows (time, events), the newest first. */
+struct fitting {
+    double room;          /* events; what is left of it */
+    uint64_t kept, total; /* events */
+    int64_t cut;          /* the newest time of which not all fit; -1 = all do */
+};
+
+static enum status fitting_read(struct warehouse *warehouse, const char *sql, struct buf *json,
+                                struct fitting *fitting, struct err *err)
+{
+    yyjson_doc *doc = NULL;
+    enum status status = number_query(warehouse, sql, json, &doc, err);
+    yyjson_val *row;
+    yyjson_arr_iter rows;
+    yyjson_arr_iter_init(yyjson_obj_get(yyjson_doc_get_root(doc), "rows"), &rows);
+    fitting->cut = -1;
+    while (status == ST_OK && (row = yyjson_arr_iter_next(&rows)) != NULL) {
+        uint64_t events = yyjson_get_uint(yyjson_arr_get_last(row));
+        fitting->total += events;
+        if (fitting->cut < 0 && (double)events > fitting->room)
+            fitting->cut = yyjson_get_sint(yyjson_arr_get_first(row));
+        if (fitting->cut >= 0)
+            continue;
+        fitting->room -= (double)events;
+        fitting->kept += events;
+    }
+    yyjson_doc_free(doc);
+    return status;
+}
+
+/* Whole hours from the newest on, and of the next one the seconds that fit. */
+static enum status trim_find(struct rebuilding *whole, double room, struct err *err)
+{
+    struct timeline *timeline = whole->timeline;
+    struct buf json;
+    struct fitting hours = {.room = room};
+    char sql[320];
+    buf_init(&json, (size_t)64 << 20);
+    enum status status =
+        fitting_read(timeline->options.warehouse,
+                     "SELECT (epoch_us(time) // 3600000000)::BIGINT AS hour, count(*)::UBIGINT "
+                     "FROM raw.event GROUP BY 1 ORDER BY 1 DESC",
+                     &json, &hours, err);
+    struct fitting seconds = {.room = hours.room};
+    if (status == ST_OK && hours.cut >= 0 && hours.cut + 1 < HOURS) {
+        long long hour_us = HOUR_S * US_PER_S;
+        snprintf(
+            sql, sizeof sql,
+            "SELECT (epoch_us(time) // 1000000)::BIGINT AS second, count(*)::UBIGINT "
+            "FROM raw.event WHERE time >= make_timestamp(%lld) AND time < make_timestamp(%lld) "
+            "GROUP BY 1 ORDER BY 1 DESC",
+            (long long)hours.cut * hour_us, (long long)(hours.cut + 1) * hour_us);
+        status = fitting_read(timeline->options.warehouse, sql, &json, &seconds, err);
+        if (status == ST_OK) /* all fit: somebody was erased meanwhile */
+            whole->trim_before =
+                seconds.cut >= 0 ? (uint32_t)(seconds.cut + 1) : (uint32_t)hours.cut * HOUR_S;
+    }
+    buf_done(&json);
+    pthread_mutex_lock(&timeline->mutex);
+    timeline->stats.dropped += hours.total - hours.kept - seconds.kept;
+    pthread_mutex_unlock(&timeline->mutex);
+    return status;
+}
+
+/* The first second that is kept, when not all of it fits. */
 static enum status trim_choose(struct rebuilding *whole, struct err *err)
 {
     struct timeline *timeline = whole->timeline;
-    struct warehouse *warehouse = timeline->options.warehouse;
     struct buf json;
     yyjson_doc *doc = NULL;
-    uint64_t dropped = 0;
     size_t memory = timeline->options.memory_bytes;
-    buf_init(&json, (size_t)64 << 20);
-    enum status status =
-        number_query(warehouse, "SELECT count(*)::UBIGINT FROM raw.visitor", &json, &doc, err);
-    if (status == ST_OK) {
-        yyjson_val *row = yyjson_arr_get_first(yyjson_obj_get(yyjson_doc_get_root(doc), "rows"));
-        uint64_t visitors = yyjson_get_uint(yyjson_arr_get_first(row));
-        double people = (double)visitors * VISITOR_BYTES;
-        double half = (double)memory / 2;
-        double room = ((double)memory - (people < half ? people : half)) / EVENT_BYTES;
-        yyjson_doc_free(doc);
-        doc = NULL;
-        if ((double)whole->rows_all <= room) {
-            whole->known = people < half && visitors <= whole->rows_all; /* most have events */
-            buf_done(&json);
-            return ST_OK;
-        }
-        status = number_query(warehouse,
-                              "SELECT (epoch_us(time) // 3600000000)::BIGINT AS hour, "
-                              "count(*)::UBIGINT FROM raw.event GROUP BY 1 ORDER BY 1 DESC",
-                              &json, &doc, err);
-        yyjson_arr_iter rows;
-        yyjson_arr_iter_init(yyjson_obj_get(yyjson_doc_get_root(doc), "rows"), &rows);
-        while (status == ST_OK && (row = yyjson_arr_iter_next(&rows)) != NULL) {
-            int64_t hour = yyjson_get_sint(yyjson_arr_get_first(row));
-            uint64_t events = yyjson_get_uint(yyjson_arr_get_last(row));
-            room -= (double)events;
-            if (room < 0 && whole->trim_before == 0 && hour + 1 < HOURS && hour >= 0)
-                whole->trim_before = (uint32_t)(hour + 1) * HOUR_S;
-            if (whole->trim_before != 0)
-                dropped += events;
-        }
-        pthread_mutex_lock(&timeline->mutex);
-        timeline->stats.dropped += dropped;
-        pthread_mutex_unlock(&timeline->mutex);
-    }
+    buf_init(&json, 4096);
+    enum status status = number_query(
+        timeline->options.warehouse, "SELECT count(*)::UBIGINT FROM raw.visitor", &json, &doc, err);
+    yyjson_val *row = yyjson_arr_get_first(yyjson_obj_get(yyjson_doc_get_root(doc), "rows"));
+    uint64_t visitors = yyjson_get_uint(yyjson_arr_get_first(row));
     yyjson_doc_free(doc);
     buf_done(&json);
-    return status;
+    if (status != ST_OK)
+        return status;
+    double people = (double)visitors * VISITOR_BYTES;
+    double half = (double)memory / 2;
+    double room = ((double)memory - (people < half ? people : half)) / EVENT_BYTES;
+    if ((double)whole->rows_all > room)
+        return trim_find(whole, room, err);
+    whole->known = people < half && visitors <= whole->rows_all; /* most have events */
+    return ST_OK;
 }
 
 /* --- all of it -------------------------------------------------------------------------------- */

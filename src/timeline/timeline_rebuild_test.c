@@ -152,6 +152,43 @@ static void what_was_lost_is_read_from_the_warehouse(void **state)
     stored_close(&world);
 }
 
+/* Half an hour's events, of which the memory has room for a part only. */
+static void of_a_full_hour_the_newest_seconds_are_read(void **state)
+{
+    (void)state;
+    static struct world world;
+    const struct timeline_view *view;
+    struct timeline_stats stats;
+    struct err err;
+    stored_open(&world, 55);
+    world.capacity = 18000;
+    world.facts = mem_alloc(world.capacity * sizeof *world.facts);
+    for (; world.count < world.capacity; world.count++) {
+        uint32_t number = 1 + (uint32_t)(world.count % 1000);
+        world.owner[number] = id_of(number);
+        world.position += 10;
+        world.facts[world.count] =
+            (struct fact){.visitor = id_of(number),
+                          .position = world.position,
+                          .time_us = NOVEMBER + (int64_t)world.count * 100000,
+                          .amount = -1};
+        fact_feed(&world, &world.facts[world.count], world.count < 1000);
+    }
+    world_commit(&world);
+    world_check(&world);
+    reopen(&world, 300000); /* 252,000 without the people, 27 an event */
+    must(timeline_view_open(world.timeline, world.position, &view, &err), &err);
+    uint64_t want = 0;
+    for (size_t i = 0; i < world.count; i++)
+        want += world.facts[i].time_us >= view->complete_from_us;
+    assert_in_range(want, 9320, 9333); /* whole seconds of ten */
+    assert_int_equal(view->events, want);
+    timeline_stats(world.timeline, &stats);
+    assert_int_equal(stats.dropped, world.count - want);
+    timeline_view_close(view);
+    stored_close(&world);
+}
+
 static void column_check(const struct world *world, const struct timeline_view *view,
                          const char *event)
 {
@@ -368,6 +405,7 @@ int main(void)
         cmocka_unit_test(who_the_warehouse_does_not_list_is_there_too),
         cmocka_unit_test(what_is_fed_during_the_rebuild_comes_after_it),
         cmocka_unit_test(what_was_lost_is_read_from_the_warehouse),
+        cmocka_unit_test(of_a_full_hour_the_newest_seconds_are_read),
         cmocka_unit_test(properties_are_those_of_the_very_event),
         cmocka_unit_test(people_have_the_name_of_their_most_important_identifier),
         cmocka_unit_test(an_extract_of_everything_is_what_the_feed_gave),
