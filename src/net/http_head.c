@@ -123,9 +123,12 @@ static void read_connection(struct http_head *head, struct str list)
     }
 }
 
-/* The few that the server itself obeys. */
+/* The few that the server itself obeys. RFC 9110 has tabs for blanks, but not every reader takes
+ * them so: behind one that sees "chunked<tab>" as no encoding, a body would be a second request. */
 static void obey(struct http_head *head, struct str name, struct str value)
 {
+    bool tab = memchr(value.p, '\t', value.n) != NULL;
+    value = trim_blanks(value);
     if (name.n == 4 && str_eq_nocase(name, STR("Host"))) {
         head->hosts++;
     } else if (name.n == 6 && str_eq_nocase(name, STR("Expect"))) {
@@ -134,11 +137,11 @@ static void obey(struct http_head *head, struct str name, struct str value)
         read_connection(head, value);
     } else if (name.n == 14 && str_eq_nocase(name, STR("Content-Length"))) {
         head->framings++;
-        head->length_unclear |= !read_length(value, &head->body_length);
+        head->length_unclear |= tab || !read_length(value, &head->body_length);
     } else if (name.n == 17 && str_eq_nocase(name, STR("Transfer-Encoding"))) {
         head->framings++;
         head->chunked = true;
-        head->length_unclear |= head->is_1_0 || !str_eq_nocase(value, STR("chunked"));
+        head->length_unclear |= tab || head->is_1_0 || !str_eq_nocase(value, STR("chunked"));
     }
 }
 
@@ -149,9 +152,9 @@ static enum http_parse read_field(struct http_head *head, const char *bytes, str
         return refuse(head, 400, "a header line is malformed");
     if (head->fields_count == HTTP_HEAD_FIELDS)
         return refuse(head, 431, "too many header fields");
+    obey(head, name, value);
     value = trim_blanks(value);
     head->fields[head->fields_count++] = (struct http_field){span(bytes, name), span(bytes, value)};
-    obey(head, name, value);
     return PARSE_MORE;
 }
 

@@ -115,6 +115,27 @@ static void test_limits_of_a_head_are_exact(void **state)
     assert_int_equal(code_of("\r\n\r\n", 'x', "", 5), 400);
 }
 
+/* Another reader may take a tab for a part of the value, and see another body. */
+static void test_a_body_is_not_framed_by_tabs(void **state)
+{
+    static const char *const framing[] = {"Transfer-Encoding: chunked\t",
+                                          "Transfer-Encoding:\tchunked", "Content-Length: 5\t",
+                                          "Content-Length:\t5", "Content-Length: 5 \t "};
+    char text[128];
+    struct http_head head;
+    (void)state;
+    for (size_t i = 0; i < sizeof framing / sizeof framing[0]; i++) {
+        int n = snprintf(text, sizeof text, "POST / HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n", framing[i]);
+        http_head_init(&head);
+        assert_int_equal(http_head_read(&head, text, (size_t)n), PARSE_REFUSED);
+        assert_int_equal(head.code, 400);
+    }
+    int n = snprintf(text, sizeof text, "GET / HTTP/1.1\r\nHost:\tx\t\r\nX: a\tb\t\r\n\r\n");
+    http_head_init(&head);
+    assert_int_equal(http_head_read(&head, text, (size_t)n), PARSE_DONE);
+    assert_true(str_is(http_span_str(text, head.fields[1].value), "a\tb"));
+}
+
 static void test_escapes_are_decoded_once(void **state)
 {
     static const char *const cases[][2] = {
@@ -248,6 +269,7 @@ int net_parse_tests(void)
         cmocka_unit_test(test_a_head_may_be_cut_anywhere),
         cmocka_unit_test(test_a_head_says_what_it_said),
         cmocka_unit_test(test_limits_of_a_head_are_exact),
+        cmocka_unit_test(test_a_body_is_not_framed_by_tabs),
         cmocka_unit_test(test_escapes_are_decoded_once),
         cmocka_unit_test(test_chunks_may_be_cut_anywhere),
         cmocka_unit_test(test_what_chunks_carry_along_is_bounded),
