@@ -112,9 +112,11 @@ static void trim_decide(struct timeline *timeline)
     if (held <= high || timeline->sweep_wanted || stored == 0)
         return; /* what is decided already must go first */
     uint64_t too_many = (uint64_t)((double)(held - low) / ((double)held / (double)stored));
+    if (too_many > timeline->events)
+        too_many = timeline->events; /* the rest is erased already; no later hour is to go */
     uint64_t gone = 0;
     for (uint32_t hour = timeline->trim_before / HOUR_S;
-         hour + 1 < HOURS && gone + timeline->hours[hour] <= too_many; hour++) {
+         gone < too_many && hour + 1 < HOURS && gone + timeline->hours[hour] <= too_many; hour++) {
         gone += timeline->hours[hour];
         timeline->hours[hour] = 0;
         timeline->trim_before = (hour + 1) * HOUR_S;
